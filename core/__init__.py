@@ -1,0 +1,1 @@
+"""What a hybrid run is: roles, data, the session and its hosts, the ledger, discovery, options."""

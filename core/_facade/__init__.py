@@ -1,0 +1,1 @@
+"""Couple neural surrogates with classical solvers so that the answer keeps the guarantee of the solver."""

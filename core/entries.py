@@ -1,0 +1,61 @@
+"""What a plugin registers: frozen entries that name a lazy factory and import nothing heavy."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from cosolve.core.errors import PluginError
+
+API_VERSION = 1
+"""Version of the hook specs. A plugin declares the one it was written for as `COSOLVE_API_VERSION`."""
+
+Role = Literal["surrogate", "solver", "verifier", "coupling", "problem", "bench"]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One thing that a plugin offers.
+
+    Attributes:
+        name: Unique within its role; what cases and the command line say.
+        summary: One line for `cosolve plugins`.
+        factory: `"module:attribute"` of a class or function; imported when it is used, never at registration.
+        options: `"module:Model"` of a pydantic model of its options; the module must import nothing heavy, so that a
+            case can be checked with no solver installed. Empty when it takes no options.
+        requires: Import names that the factory needs (`("dolfinx", "petsc4py")`), named when they are missing.
+        baseline: True for a classical rival.
+        capabilities: Free words that couplings and reports ask for (`"certified"`, `"jvp"`, `"mesh-transferable"`).
+    """
+
+    name: str
+    summary: str
+    factory: str
+    options: str = ""
+    requires: tuple[str, ...] = ()
+    baseline: bool = False
+    capabilities: tuple[str, ...] = field(default=())
+
+    def load(self) -> Any:
+        """Import and return the factory.
+
+        Raises:
+            PluginError: The module or the attribute cannot be imported; keeps the original error as its cause.
+        """
+        return _load(self.factory, self.name)
+
+    def load_options(self) -> Any:
+        """Import and return the pydantic model of the options, or None."""
+        return _load(self.options, self.name) if self.options else None
+
+
+def _load(path: str, name: str) -> Any:
+    module_name, _, attribute = path.partition(":")
+    try:
+        return getattr(importlib.import_module(module_name), attribute)
+    except Exception as error:  # whatever a plugin's import raises is a fault of that plugin, reported by name
+        raise PluginError(
+            f"{name!r} could not be loaded from {path!r}: {type(error).__name__}: {error}. "
+            "Run `cosolve doctor` to see which library is missing."
+        ) from error

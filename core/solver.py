@@ -1,0 +1,158 @@
+"""The solver role: the classical method whose own measure judges every proposal."""
+
+from __future__ import annotations
+
+import math
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar
+
+from cosolve.core.arrays import Array
+from cosolve.core.communicator import Communicator
+from cosolve.core.query import Query
+
+
+@dataclass(frozen=True, slots=True)
+class ResidualMeasure:
+    """Residual norms of one candidate, block by block, beside the absolute tolerances the solver itself stops at.
+
+    Attributes:
+        norms: Unpreconditioned residual norm of each block (one block named "residual" for a single field).
+        tolerances: Absolute tolerance of each block, from a reference norm that does not depend on the start.
+    """
+
+    norms: Mapping[str, float]
+    tolerances: Mapping[str, float]
+
+    @property
+    def ratio(self) -> float:
+        """Largest norm / tolerance over the blocks: at most 1 when the solver would stop here; NaN stays NaN."""
+        ratios = []
+        for name, norm in self.norms.items():
+            tolerance = self.tolerances[name]
+            ratios.append(norm / tolerance if tolerance > 0.0 else (0.0 if norm == 0.0 else math.inf))
+        if any(math.isnan(ratio) for ratio in ratios):
+            return math.nan
+        return max(ratios, default=math.nan)
+
+
+@dataclass(frozen=True, slots=True)
+class SolveResult:
+    """What a classical solve returns.
+
+    Attributes:
+        value: State at the end of the query, owned values of this rank.
+        converged: Whether the solver met its tolerance; the same on every rank.
+        reason: The solver's own reason in words.
+        iterations: Outer (Newton) iterations.
+        linear_iterations: Inner (Krylov) iterations; 0 for a direct solver.
+        residual: Final residual ratio (norm over tolerance), NaN where the solver does not know it.
+        cost_seconds: Time on this rank, filled in by the public methods.
+        notes: Small values for the ledger.
+    """
+
+    value: Array
+    converged: bool
+    reason: str = ""
+    iterations: int = 0
+    linear_iterations: int = 0
+    residual: float = math.nan
+    cost_seconds: float = 0.0
+    notes: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Solver(ABC):
+    """Advances or solves classically, and measures any candidate by its own residual.
+
+    Public methods are final: they time and hand on to a protected method of the same name with an underscore. All of
+    them but `memory/restore` are collective over `comm`. States are flat arrays of owned values; the solver shares
+    memory with its library's vectors where it can.
+
+    A solver must not raise on some ranks only: inside callbacks of a library a fault becomes NaN (see
+    `cosolve.core.consensus`), so that the library's own reductions give the same reason everywhere.
+
+    Attributes:
+        name: Stable name, as in the ledger.
+        comm: The communicator (a duplicate that the solver owns and frees in `close`).
+    """
+
+    name: ClassVar[str] = "solver"
+    comm: Communicator
+
+    # What the space is
+    @property
+    @abstractmethod
+    def n_owned(self) -> int:
+        """Number of values that this rank owns; may be 0."""
+
+    @abstractmethod
+    def initial_state(self) -> Array:
+        """Return the initial state, shape `(n_owned,)`."""
+
+    # Solving
+    def step(self, query: Query, x0: Array | None = None) -> SolveResult:
+        """Advance `query.state` from `query.t` by `query.dt` to the solver's tolerance (collective).
+
+        Args:
+            query: The question. The solver never changes its arrays.
+            x0: Start of the iteration; None for the solver's own default (the previous state).
+
+        Returns:
+            The result; `converged` is False, and nothing is raised, when the tolerance was not met.
+        """
+        start = time.perf_counter()
+        result = self._step(query, x0)
+        return replace(result, cost_seconds=time.perf_counter() - start)
+
+    def correct(self, query: Query, x0: Array, max_iterations: int) -> SolveResult:
+        """Run at most `max_iterations` nonlinear iterations from `x0` (collective).
+
+        Returns:
+            The result; `converged` tells whether the tolerance was met within them.
+        """
+        start = time.perf_counter()
+        result = self._correct(query, x0, max_iterations)
+        return replace(result, cost_seconds=time.perf_counter() - start)
+
+    @abstractmethod
+    def _step(self, query: Query, x0: Array | None) -> SolveResult:
+        """Compute `step`."""
+
+    def _correct(self, query: Query, x0: Array, max_iterations: int) -> SolveResult:
+        """Compute `correct`; by default a full step from `x0`."""
+        return self._step(query, x0)
+
+    # Measuring
+    @abstractmethod
+    def measure(self, query: Query, candidate: Array) -> ResidualMeasure:
+        """Measure the residual of the very equations that `step` solves, at `candidate` (collective)."""
+
+    def invariants(self, state: Array) -> Mapping[str, float]:
+        """Return conserved or monotone quantities by name, e.g. mass, energy (collective)."""
+        return {}
+
+    def quantities(self, state: Array) -> Mapping[str, float]:
+        """Return quantities of interest by name (collective)."""
+        return {}
+
+    def norm(self, state: Array) -> float:
+        """Return the solver's norm of a state difference: L2 over the domain where there is one (collective)."""
+        import numpy as np
+
+        total = np.array(float(np.dot(state, state)))
+        result = np.zeros_like(total)
+        self.comm.Allreduce(total, result)
+        return math.sqrt(float(result))
+
+    # Memory beyond the state (multistep histories, adaptive step controllers)
+    def memory(self) -> Mapping[str, Array]:
+        """Return what a rollback must restore beside the state; empty for one-step methods."""
+        return {}
+
+    def restore(self, memory: Mapping[str, Array]) -> None:
+        """Take back what `memory` returned."""
+
+    def close(self) -> None:
+        """Free library objects and the duplicated communicator (collective). Idempotent."""

@@ -1,0 +1,1 @@
+"""Ways of joining surrogate, solver and verifier: one file for each."""
