@@ -1,0 +1,45 @@
+# cosolve: `make demo` shows it, `make test` proves it, `make help` lists the rest.
+SHELL := /bin/bash
+PYTHON := .venv/bin/python
+COSOLVE := .venv/bin/cosolve
+SEED ?= 0
+PYTEST_ARGS ?=
+
+# One thread for each rank: spinning threads cost ten times on a shared machine.
+export OMP_NUM_THREADS ?= 1
+export OPENBLAS_NUM_THREADS ?= 1
+# Containers and continuous integration run as root; Open MPI refuses that unless told twice.
+export OMPI_ALLOW_RUN_AS_ROOT ?= 1
+export OMPI_ALLOW_RUN_AS_ROOT_CONFIRM ?= 1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-all lint docs bench clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
+
+setup:  ## Debian's FEniCSx, PETSc and MPI, and a virtual environment (TORCH=cpu takes PyTorch's CPU index)
+	@.ci/setup
+
+demo: setup  ## the flagship: 400 curing cycles in FEniCSx, hybrid against its best classical rival
+	@$(COSOLVE) demo
+
+test: setup  ## all tests that are not slow and need no GPU, ranks 1 to 3 included
+	@$(PYTHON) -m pytest -m "not slow and not gpu" $(PYTEST_ARGS)
+
+test-all: setup  ## every test
+	@$(PYTHON) -m pytest $(PYTEST_ARGS)
+
+lint: setup  ## ruff and mypy strict
+	@$(PYTHON) -m ruff check . && $(PYTHON) -m ruff format --check . && $(PYTHON) -m mypy
+
+docs: setup  ## the documentation as HTML in docs/_build, warnings are errors
+	@$(PYTHON) -m sphinx -W -q -b html docs docs/_build/html && echo "docs: docs/_build/html/index.html"
+
+bench: setup  ## the benches in their quick form, JSON in runs/bench (SEED=n draws the unseen cases)
+	@mkdir -p runs/bench
+	@$(COSOLVE) bench overhead --quick --seed $(SEED) --json runs/bench/overhead.json
+	@$(COSOLVE) bench time-loop --quick --seed $(SEED) --json runs/bench/time-loop.json
+
+clean:  ## remove the environment, caches and runs
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis docs/_build build runs *.egg-info
