@@ -1,1 +1,25 @@
-"""Part of cosolve."""
+"""Conformance tests that a third party inherits: subclass a contract, make the object, run pytest.
+
+```python
+from cosolve.testing import SolverContract
+
+class TestMySolver(SolverContract):
+    def make(self):
+        return MySolver()
+```
+"""
+
+from cosolve.core.testing.coupling_contract import CouplingContract
+from cosolve.core.testing.plugin_contract import PluginContract
+from cosolve.core.testing.solver_contract import SolverContract
+from cosolve.core.testing.surrogate_contract import StoredSurrogateContract, SurrogateContract
+from cosolve.core.testing.verifier_contract import VerifierContract
+
+__all__ = [
+    "CouplingContract",
+    "PluginContract",
+    "SolverContract",
+    "StoredSurrogateContract",
+    "SurrogateContract",
+    "VerifierContract",
+]

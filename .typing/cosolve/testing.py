@@ -1,0 +1,1 @@
+../../core/_facade/testing.py

@@ -1,0 +1,68 @@
+"""What every plugin keeps: it registers light entries, and every factory can be imported."""
+
+from __future__ import annotations
+
+import importlib
+import subprocess
+import sys
+from abc import ABC, abstractmethod
+
+from cosolve.core.entries import API_VERSION, Entry
+
+HEAVY = ("torch", "petsc4py", "dolfinx", "pyscipopt", "numba", "scipy", "matplotlib")
+"""Libraries that no registration may import: `cosolve --help` and `cosolve plugins` load every plugin."""
+
+_HOOKS = (
+    "cosolve_surrogates",
+    "cosolve_solvers",
+    "cosolve_verifiers",
+    "cosolve_couplings",
+    "cosolve_problems",
+    "cosolve_benches",
+)
+
+
+class PluginContract(ABC):
+    """Inherit, implement `module_name`, and let pytest collect the class."""
+
+    @abstractmethod
+    def module_name(self) -> str:
+        """Return the import name that the entry point names."""
+
+    def entries(self) -> list[Entry]:
+        """Return all entries that the plugin registers."""
+        module = importlib.import_module(self.module_name())
+        found: list[Entry] = []
+        for hook in _HOOKS:
+            implementation = getattr(module, hook, None)
+            if implementation is not None:
+                found.extend(implementation())
+        return found
+
+    def test_the_api_version_is_declared(self) -> None:
+        module = importlib.import_module(self.module_name())
+        assert getattr(module, "COSOLVE_API_VERSION", None) == API_VERSION
+
+    def test_entries_are_named_and_summarised_once(self) -> None:
+        for entry in self.entries():
+            assert entry.name
+            assert entry.summary
+            assert "\n" not in entry.summary
+            assert ":" in entry.factory
+
+    def test_factories_and_options_can_be_imported(self) -> None:
+        for entry in self.entries():
+            assert callable(entry.load())
+            entry.load_options()
+
+    def test_registration_imports_nothing_heavy(self) -> None:
+        code = (
+            "import importlib, sys\n"
+            f"module = importlib.import_module({self.module_name()!r})\n"
+            f"entries = [e for h in {_HOOKS!r} if hasattr(module, h) for e in getattr(module, h)()]\n"
+            "[e.load_options() for e in entries]\n"
+            f"print(*[n for n in {HEAVY!r} if n in sys.modules])\n"
+        )
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        assert not done.stdout.split(), f"registration imports {done.stdout.split()}"
