@@ -129,6 +129,14 @@ class Solver(ABC):
     def measure(self, query: Query, candidate: Array) -> ResidualMeasure:
         """Measure the residual of the very equations that `step` solves, at `candidate` (collective)."""
 
+    def residual(self, query: Query, candidate: Array) -> Array:
+        """Return the owned values of the residual at `candidate`, shape `(n_owned,)` (collective). Optional.
+
+        Projections (Galerkin, least squares) need it; all else is content with `measure`. Its Euclidean inner product
+        over the communicator is the one that projections minimise in.
+        """
+        raise NotImplementedError(f"solver {self.name!r} offers its residual's norm only, not its values")
+
     def invariants(self, state: Array) -> Mapping[str, float]:
         """Return conserved or monotone quantities by name, e.g. mass, energy (collective)."""
         return {}

@@ -6,29 +6,43 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from cosolve.core.arrays import Array
 from cosolve.core.prediction import Prediction
 from cosolve.core.query import Query
 
+if TYPE_CHECKING:
+    from cosolve.core.model_card import ModelCard
+    from cosolve.core.solver import Solver
+
 
 class Surrogate(ABC):
     """Proposes the state at the end of a query. Final method `predict` validates and times; `_predict` computes.
 
-    A surrogate works on the values that a rank owns and never communicates, so that a fault on one rank cannot block
+    A surrogate works on the values that a rank owns and does not communicate, so that a fault on one rank cannot block
     another; what it needs of the whole domain it gets from replicated arrays (a basis restricted to local rows, say).
 
     Attributes:
         name: Stable name, as in the ledger.
         is_baseline: True for classical proposers (extrapolation, projection, nearest snapshot).
+        collective: True for a proposer that communicates in `predict`, only through the solver of `bind` and its
+            communicator (a projection needs inner products). The session asks it on every rank, never on a leader
+            alone.
     """
 
     name: ClassVar[str] = "surrogate"
     is_baseline: ClassVar[bool] = False
+    collective: ClassVar[bool] = False
+
+    def bind(self, solver: Solver) -> None:
+        """Take the solver that the proposals are for (collective); called once, before the first `predict`.
+
+        A proposer keeps what it needs: the rows that this rank owns, inner products, residuals.
+        """
 
     def predict(self, query: Query) -> Prediction:
-        """Propose the state at the end of `query` (not collective).
+        """Propose the state at the end of `query` (not collective, unless `collective` says so).
 
         Args:
             query: The question; `query.state` has shape `(n_owned,)`.
@@ -39,13 +53,11 @@ class Surrogate(ABC):
         """
         start = time.perf_counter()
         prediction = self._predict(query)
-        return replace(
-            prediction, source=prediction.source or self.name, cost_seconds=time.perf_counter() - start
-        )
+        return replace(prediction, source=prediction.source or self.name, cost_seconds=time.perf_counter() - start)
 
     @abstractmethod
     def _predict(self, query: Query) -> Prediction:
-        """Compute the proposal. Must not communicate."""
+        """Compute the proposal. Must not communicate, unless `collective` says so."""
 
     def observe(self, query: Query, value: Array) -> None:
         """Learn from a committed transaction (histories, error estimates); called once after each commit."""
@@ -76,8 +88,13 @@ class Surrogate(ABC):
 class StoredSurrogate(Surrogate):
     """A surrogate that can be written to a model file and read back, without pickle.
 
-    `cosolve.core.model_file` writes `tensors()` by safetensors and `card()` as JSON next to them.
+    `cosolve.core.model_file` writes `tensors()` and the card with `settings()` into one safetensors file.
+
+    Attributes:
+        model_card: The card of the file it was read from; None for one that was built in memory.
     """
+
+    model_card: ModelCard | None = None
 
     @abstractmethod
     def tensors(self) -> Mapping[str, Array]:
