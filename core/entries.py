@@ -24,6 +24,8 @@ class Entry:
         factory: `"module:attribute"` of a class or function; imported when it is used, never at registration.
         options: `"module:Model"` of a pydantic model of its options; the module must import nothing heavy, so that a
             case can be checked with no solver installed. Empty when it takes no options.
+        solver_options: Of a problem: the same for the `[solver]` table; empty for the common `rtol`, `atol` and
+            `max_iterations`.
         requires: Import names that the factory needs (`("dolfinx", "petsc4py")`), named when they are missing.
         baseline: True for a classical rival.
         capabilities: Free words that couplings and reports ask for (`"certified"`, `"jvp"`, `"mesh-transferable"`).
@@ -33,6 +35,7 @@ class Entry:
     summary: str
     factory: str
     options: str = ""
+    solver_options: str = ""
     requires: tuple[str, ...] = ()
     baseline: bool = False
     capabilities: tuple[str, ...] = field(default=())
@@ -48,6 +51,10 @@ class Entry:
     def load_options(self) -> Any:
         """Import and return the pydantic model of the options, or None."""
         return _load(self.options, self.name) if self.options else None
+
+    def load_solver_options(self) -> Any:
+        """Import and return the pydantic model of a problem's `[solver]` table, or None for the common one."""
+        return _load(self.solver_options, self.name) if self.solver_options else None
 
 
 def _load(path: str, name: str) -> Any:

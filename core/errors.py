@@ -6,8 +6,8 @@ Every error a user can meet derives from `CosolveError` and carries the exit cod
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
-from typing import ClassVar
+from collections.abc import Iterable, Mapping
+from typing import ClassVar, Final
 
 
 class CosolveError(Exception):
@@ -82,6 +82,19 @@ class OutputError(CosolveError):
 
 WATCHDOG_EXIT_CODE = 5
 """Exit code of a process that the watchdog ended because a rank was blocked."""
+
+
+EXIT_CODES: Final[Mapping[int, str]] = {
+    0: "fine",
+    1: "an unexpected error, with its traceback",
+    BadInputError.exit_code: "bad input: a case, option, model or mesh that cannot be used",
+    NotConvergedError.exit_code: "did not converge, and no fallback was left",
+    PluginError.exit_code: "a plugin that the run needs is missing, broken or failed",
+    WATCHDOG_EXIT_CODE: "ended by the watchdog: a rank was blocked",
+    InterruptedRunError.exit_code: "interrupted by Ctrl-C or SIGTERM; ledger and checkpoint are readable",
+    OutputError.exit_code: "the output cannot be written",
+}
+"""What each exit code of `cosolve` means: the one list that the help and the documentation print."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:

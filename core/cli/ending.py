@@ -1,0 +1,116 @@
+"""How a command ends: one sentence, one exit code, on one rank; and never a hang because another rank goes on."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import time
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+from cosolve.core.communicator import launched_by_mpi
+from cosolve.core.errors import BadInputError, CosolveError, InterruptedRunError, OutputError
+
+logger = logging.getLogger(__name__)
+
+_RANK_VARIABLES: Final = ("OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK", "MPI_LOCALRANKID", "SLURM_PROCID")
+_PATIENCE_SECONDS: Final = 5.0
+"""How long a rank that failed waits for all others to fail alike before it aborts the job."""
+
+
+def launched_rank() -> int:
+    """Return this process's rank as the launcher tells it, without starting MPI; 0 without a launcher."""
+    if launched_by_mpi():
+        for name in _RANK_VARIABLES:
+            if name in os.environ:
+                return int(os.environ[name])
+    return 0
+
+
+@contextmanager
+def ending() -> Iterator[None]:
+    """Run the body of `main` and end the process with the code of whatever it raised.
+
+    Under MPI a rank that failed waits a moment for the others: when all failed alike, the lowest prints and all exit
+    with the code; when others go on (and would wait for this rank for ever), it prints and aborts the job.
+    """
+    try:
+        yield
+    except BaseException as error:  # every way to end is told apart below, and ends in one exit
+        code, text = describe(error)
+        _leave(code, text)
+
+
+def describe(error: BaseException) -> tuple[int, str]:
+    """Return the exit code and the text for the user of whatever ended the command."""
+    if isinstance(error, CosolveError):
+        return error.exit_code, str(error)
+    if isinstance(error, KeyboardInterrupt) or type(error).__name__ == "Abort":
+        return InterruptedRunError.exit_code, "interrupted by Ctrl-C."
+    if isinstance(error, SystemExit):
+        return _code_of(error), error.code if isinstance(error.code, str) else ""
+    # click's errors are told by name, so that this module does not import click for the sake of a type.
+    if hasattr(error, "format_message") and hasattr(error, "exit_code"):
+        return BadInputError.exit_code, f"{error.format_message()} Try `{_command_of(error)} --help`."
+    if type(error).__name__ == "Exit" and hasattr(error, "exit_code"):
+        return int(error.exit_code), ""
+    if isinstance(error, OSError) and error.filename and isinstance(error, PermissionError | IsADirectoryError):
+        return OutputError.exit_code, f"{error.filename}: {error.strerror}; give a folder that can be written."
+    return 1, "".join(traceback.format_exception(error)).rstrip()
+
+
+def _code_of(error: SystemExit) -> int:
+    if error.code is None:
+        return 0
+    return error.code if isinstance(error.code, int) else 1
+
+
+def _command_of(error: Any) -> str:
+    context = getattr(error, "ctx", None)
+    return context.command_path if context is not None else "cosolve"
+
+
+def _leave(code: int, text: str) -> None:
+    MPI = sys.modules.get("mpi4py.MPI")
+    comm = MPI.COMM_WORLD if MPI is not None and MPI.Is_initialized() and not MPI.Is_finalized() else None
+    if code == 0 or comm is None or comm.Get_size() == 1:
+        if comm is not None or launched_rank() == 0:
+            _print(text)
+        _exit(code)
+    rank = comm.Get_rank()
+    if _all_arrive(comm):
+        # All ranks are here, so a collective call is safe again.
+        texts = comm.allgather(text)
+        if rank == next((other for other, one in enumerate(texts) if one), 0):
+            _print(text if rank == 0 else f"rank {rank}: {text}")
+        _exit(code)
+    # The rank's place in line: of several that fail alone, the first prints and ends the job.
+    time.sleep(0.05 * rank)
+    _print(f"rank {rank} failed while other ranks went on, so the job is aborted: {text}")
+    comm.Abort(code)
+
+
+def _all_arrive(comm: Any) -> bool:
+    """Return whether every rank came here within a moment (a non-blocking barrier on the world)."""
+    request = comm.Ibarrier()
+    end = time.monotonic() + _PATIENCE_SECONDS
+    while time.monotonic() < end:
+        if request.Test():
+            return True
+        time.sleep(0.01)
+    return False
+
+
+def _print(text: str) -> None:
+    if text:
+        sys.stdout.flush()
+        print(f"cosolve: {text}" if not text.startswith("Traceback") else text, file=sys.stderr, flush=True)
+
+
+def _exit(code: int) -> None:
+    sys.stdout.flush()
+    sys.stderr.flush()
+    raise SystemExit(code)
