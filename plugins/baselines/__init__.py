@@ -1,1 +1,65 @@
-"""Part of cosolve."""
+"""Classical proposers and the adaptive stepping: what every surrogate has to beat."""
+
+from __future__ import annotations
+
+from cosolve.core.entries import Entry
+from cosolve.core.hookspecs import hookimpl
+
+COSOLVE_API_VERSION = 1
+
+_HERE = "cosolve.plugins.baselines"
+
+
+@hookimpl
+def cosolve_surrogates() -> list[Entry]:
+    """Offer the classical proposers."""
+    return [
+        Entry(
+            name="previous",
+            summary="the last accepted state",
+            factory=f"{_HERE}.extrapolation:Previous",
+            baseline=True,
+        ),
+        Entry(
+            name="linear_extrapolation",
+            summary="the line through the last two accepted states, variable steps",
+            factory=f"{_HERE}.extrapolation:LinearExtrapolation",
+            baseline=True,
+        ),
+        Entry(
+            name="quadratic_extrapolation",
+            summary="the parabola through the last three accepted states, variable steps",
+            factory=f"{_HERE}.extrapolation:QuadraticExtrapolation",
+            baseline=True,
+        ),
+        Entry(
+            name="nearest_snapshot",
+            summary="the stored state with the nearest parameters and time",
+            factory=f"{_HERE}.nearest_snapshot:NearestSnapshot",
+            baseline=True,
+            capabilities=("trainable", "stored"),
+        ),
+        Entry(
+            name="projection",
+            summary="the least residual over extrapolation plus the span of recent states (Galerkin, least squares)",
+            factory=f"{_HERE}.projection:Projection",
+            options=f"{_HERE}.options:ProjectionOptions",
+            baseline=True,
+            capabilities=("collective",),
+        ),
+    ]
+
+
+@hookimpl
+def cosolve_couplings() -> list[Entry]:
+    """Offer the rival without proposers."""
+    return [
+        Entry(
+            name="adaptive_stepping",
+            summary="classical stepping with error control, no proposals: the rival of time loops",
+            factory=f"{_HERE}.adaptive:AdaptiveStepping",
+            options=f"{_HERE}.options:AdaptiveOptions",
+            baseline=True,
+            capabilities=("certified",),
+        ),
+    ]
