@@ -91,6 +91,14 @@ class Solver(ABC):
     def initial_state(self) -> Array:
         """Return the initial state, shape `(n_owned,)`."""
 
+    def coordinates(self) -> Array:
+        """Return where the owned values live, shape `(n_owned, d)`, in the order of the state (not collective). Optional.
+
+        Surrogates that carry over between meshes and partitions need it. A space of several fields or components
+        appends one column that holds their index.
+        """
+        raise NotImplementedError(f"solver {self.name!r} does not say where its values live (`coordinates`)")
+
     # Solving
     def step(self, query: Query, x0: Array | None = None) -> SolveResult:
         """Advance `query.state` from `query.t` by `query.dt` to the solver's tolerance (collective).
