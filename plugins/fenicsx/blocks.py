@@ -1,0 +1,110 @@
+"""The blocks in which a residual is measured: the fields of a mixed space, and the boundary conditions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from cosolve.core.arrays import Array
+from cosolve.core.communicator import Communicator
+from cosolve.core.errors import BadInputError
+from cosolve.plugins.fenicsx import compat
+
+BOUNDARY = "boundary"
+"""Name of the block of constrained dofs, whose residual is the state minus the boundary value."""
+
+
+class Blocks:
+    """Which owned dof belongs to which block.
+
+    A field of a mixed space has its own unit, so one norm over all of them would let the largest hide the others. The
+    rows of boundary conditions hold `x - g`, a state and no residual, so they are a block of their own.
+
+    Attributes:
+        names: Names of the blocks; `"residual"` for a single field, else the names given or `"0"`, `"1"`, ...
+        sizes: Number of dofs of each block over all ranks, shape `(n_blocks,)`.
+    """
+
+    def __init__(self, space: Any, bcs: Sequence[Any], comm: Communicator, names: Sequence[str] | None = None) -> None:
+        index_map, size = space.dofmap.index_map, space.dofmap.index_map_bs
+        n_owned = index_map.size_local * size
+        self.comm = comm
+        self.block_of: npt.NDArray[np.intp] = np.zeros(n_owned, dtype=np.intp)
+        # A blocked (vector-valued) element is one field with one unit; only a mixed element has several.
+        parts = space.num_sub_spaces if size == 1 else 0
+        if parts > 1:
+            for part in range(parts):
+                sub = space.sub(part)
+                dofs = compat.cell_dofs(sub)
+                width = sub.dofmap.bs
+                dofs = (dofs[:, None] * width + np.arange(width)).reshape(-1) if width > 1 else dofs
+                self.block_of[dofs[dofs < n_owned]] = part
+        fields = [str(part) for part in range(parts)] if parts > 1 else ["residual"]
+        if names is not None and len(names) != len(fields):
+            raise BadInputError(f"block_names has {len(names)} names, but the space has {len(fields)} fields")
+        self.names: list[str] = list(names) if names is not None else fields
+        self.n_fields = len(self.names)
+        self.constrained = constrained_dofs(bcs, n_owned)
+        if len(bcs) > 0:
+            self.names.append(BOUNDARY)
+            self.block_of[self.constrained] = self.n_fields
+        self._single = len(self.names) == 1
+        self.sizes = self.sums(np.ones(n_owned))
+
+    def sums(self, values: Array) -> Array:
+        """Return the sum of `values`, shape `(n_owned,)`, over each block and all ranks (collective)."""
+        if self._single:
+            local = np.array([np.sum(values)])
+        else:
+            local = np.bincount(self.block_of, weights=values, minlength=len(self.names))
+        total = np.zeros_like(local)
+        self.comm.Allreduce(local, total)
+        return total
+
+    def norms(self, vector: Array) -> Array:
+        """Return the Euclidean norm of each block, shape `(n_blocks,)`; NaN anywhere stays NaN (collective)."""
+        if self._single:
+            local = np.array([np.dot(vector, vector)])
+            total = np.zeros_like(local)
+            self.comm.Allreduce(local, total)
+            return np.asarray(np.sqrt(total))
+        return np.asarray(np.sqrt(self.sums(vector * vector)))
+
+
+def constrained_dofs(bcs: Sequence[Any], n_owned: int) -> npt.NDArray[np.int32]:
+    """Return the owned dofs that Dirichlet conditions fix, sorted (not collective)."""
+    found = [np.asarray(bc.dof_indices()[0], dtype=np.int32) for bc in bcs]
+    dofs = np.unique(np.concatenate(found)) if found else np.zeros(0, dtype=np.int32)
+    return np.asarray(dofs[dofs < n_owned], dtype=np.int32)
+
+
+def dof_coordinates(space: Any) -> Array:
+    """Return where the owned dofs of `space` live (not collective).
+
+    Returns:
+        Shape `(n_owned, d)` with the mesh's geometric dimension; for several fields or components one more column holds
+        the number of the field (of a mixed space) or of the component (of a blocked one), each counted on its own.
+    """
+    dim = space.mesh.geometry.dim
+    size = space.dofmap.index_map_bs
+    n_owned = space.dofmap.index_map.size_local * size
+    if size > 1:
+        points = np.repeat(space.tabulate_dof_coordinates()[: n_owned // size, :dim], size, axis=0)
+        return np.column_stack([points, np.tile(np.arange(size, dtype=np.float64), n_owned // size)])
+    if space.num_sub_spaces == 0:
+        return np.asarray(space.tabulate_dof_coordinates()[:n_owned, :dim])
+    found = np.zeros((n_owned, dim + 1))
+    label = 0
+    for part in range(space.num_sub_spaces):
+        collapsed, parents = space.sub(part).collapse()
+        width = collapsed.dofmap.index_map_bs
+        points = np.repeat(collapsed.tabulate_dof_coordinates()[:, :dim], width, axis=0)
+        components = np.tile(np.arange(width), len(points) // width)
+        dofs = np.asarray(parents)
+        owned = dofs < n_owned
+        found[dofs[owned], :dim] = points[: len(dofs)][owned]
+        found[dofs[owned], dim] = label + components[: len(dofs)][owned]
+        label += width
+    return found

@@ -1,0 +1,278 @@
+"""`FormSolver`: a user's own UFL forms, boundary conditions and function spaces as a solver."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+from cosolve.core.arrays import Array
+from cosolve.core.consensus import Consensus, FaultAwareCommunicator
+from cosolve.core.errors import BadInputError
+from cosolve.core.query import Query
+from cosolve.core.solver import ResidualMeasure, Solver, SolveResult
+from cosolve.plugins.fenicsx import petsc_options
+from cosolve.plugins.fenicsx.assembly import Assembly
+from cosolve.plugins.fenicsx.blocks import Blocks, dof_coordinates
+from cosolve.plugins.fenicsx.functionals import Functionals, L2Norm
+from cosolve.plugins.fenicsx.newton import Newton
+from cosolve.plugins.fenicsx.null_space import null_space_of
+from cosolve.plugins.fenicsx.reference import PerBlock, Reference, ReferenceNorm, per_block
+
+logger = logging.getLogger(__name__)
+
+
+class FormSolver(Solver):
+    """Solves `F(u; v) = 0` for one step or a steady state, and measures any candidate by the same residual.
+
+    ```python
+    F = (u - u_n) / dt * v * dx + k * inner(grad(u), grad(v)) * dx - f * v * dx
+    solver = FormSolver(F, u, previous=u_n, bcs=[bc], dt=dt, rtol=1e-6, prefix="heat_")
+    ```
+
+    The state is the array of the owned dofs of `u`. The forms are the user's: this class changes the values of `u`,
+    of the previous states and of the constants that it was given, and nothing else.
+
+    *Tolerance.* Each block's unpreconditioned residual norm must be at most `max(rtol * reference, atol)`. The
+    reference depends on the query alone, never on the start, see `cosolve.plugins.fenicsx.reference`; `stol` is zero.
+    The fields of a mixed space and the boundary conditions are measured as blocks of their own.
+
+    *Options.* `-<prefix>snes_...`, `-<prefix>ksp_...`, `-<prefix>pc_...` work as PETSc users know them; the command
+    line wins over `petsc_options`, and what nobody read is reported by `unused_options` and at `close`.
+
+    *Memory.* PETSc objects and the duplicated communicator are freed by `close`, which is collective; also as a
+    context manager. There is no `__del__`, because garbage collection is not collective.
+
+    Args:
+        form: Residual form with one test function; contains the function `u` itself, not a trial function.
+        u: The unknown (a `dolfinx.fem.Function`).
+        previous: The function that holds the last accepted state, or several, newest first (BDF2); None for a steady
+            problem. Several need a constant dt.
+        bcs: Dirichlet conditions. A start or candidate need not meet them: the residual is lifted.
+        t: `Constant` that is set to the end time of a step.
+        dt: `Constant` that is set to the length of a step.
+        parameters: `Constant` objects by the name under which `Query.parameters` has their values.
+        update: Called with the end time before a step is assembled, on every rank; may interpolate, must not
+            communicate.
+        jacobian: Bilinear form, by default the derivative of `form`.
+        rtol: Relative tolerance, with respect to the reference.
+        atol: Absolute tolerance, one number or one for each block.
+        reference: Reference norm: None for the documented rule, a number, one for each block, or a function of the
+            query.
+        max_iterations: Largest number of Newton iterations (`-<prefix>snes_max_it` wins).
+        petsc_options: PETSc options without the prefix. The default linear solver is a direct one (MUMPS).
+        prefix: Prefix of the PETSc options; solvers that live at the same time should have different ones.
+        invariants: Scalar forms of `u` that are conserved or monotone, by name.
+        quantities: Scalar forms of `u` of interest, by name.
+        null_space: `"constant"`, functions that span it, or a `PETSc.NullSpace`; taken for the left one, too.
+        block_names: Names for the fields of a mixed space; `"0"`, `"1"`, ... by default.
+        reuse_jacobian: Keep the factorised Jacobian over iterations and steps while Newton converges fast with it.
+
+    Raises:
+        BadInputError: A form, tolerance, block name or option cannot be used.
+    """
+
+    name: ClassVar[str] = "fenicsx"
+
+    def __init__(
+        self,
+        form: Any,
+        u: Any,
+        *,
+        previous: Any = None,
+        bcs: Sequence[Any] = (),
+        t: Any = None,
+        dt: Any = None,
+        parameters: Mapping[str, Any] | None = None,
+        update: Callable[[float], None] | None = None,
+        jacobian: Any = None,
+        rtol: float = 1e-8,
+        atol: PerBlock = 0.0,
+        reference: Reference = None,
+        max_iterations: int = 25,
+        petsc_options: Mapping[str, Any] | None = None,
+        prefix: str = "cosolve_",
+        invariants: Mapping[str, Any] | None = None,
+        quantities: Mapping[str, Any] | None = None,
+        null_space: Any = None,
+        block_names: Sequence[str] | None = None,
+        reuse_jacobian: bool = False,
+    ) -> None:
+        if not 0.0 <= rtol < 1.0:
+            raise BadInputError(f"rtol must be at least 0 and below 1, found {rtol!r}; 1e-8 is the default")
+        functions = [] if previous is None else list(previous) if isinstance(previous, (list, tuple)) else [previous]
+        self.u = u
+        self.mesh = u.function_space.mesh
+        self._closed = False
+        self._null_space, self._owns_null_space = null_space_of(null_space, u)
+        self.assembly = Assembly(
+            form,
+            u,
+            previous=functions,
+            bcs=bcs,
+            jacobian=jacobian,
+            t=t,
+            dt=dt,
+            parameters=parameters,
+            update=update,
+            null_space=self._null_space,
+        )
+        self.comm = FaultAwareCommunicator(self.mesh.comm.Dup())
+        self.blocks = Blocks(u.function_space, bcs, self.comm, block_names)
+        self.prefix = prefix
+        source = functions[0] if functions else u
+        self._initial: Array = source.x.array[: self.assembly.n_owned].copy()
+        self.newton = Newton(
+            self.assembly,
+            self.blocks,
+            prefix=prefix,
+            options=petsc_options or {},
+            max_iterations=max_iterations,
+            reuse_jacobian=reuse_jacobian,
+        )
+        self.rtol = _option(prefix, "snes_rtol", rtol)
+        self.atol = per_block(_option(prefix, "snes_atol", atol), self.blocks.names, "atol")
+        self.reference = ReferenceNorm(self.assembly, self.blocks, reference, self._initial)
+        self._invariants = Functionals(self.assembly, invariants or {}, self.comm, "the invariant")
+        self._quantities = Functionals(self.assembly, quantities or {}, self.comm, "the quantity")
+        self._l2 = L2Norm(self.assembly, self.comm)
+        self._measured: tuple[Query, Array, Array] | None = None
+
+    def __enter__(self) -> FormSolver:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    # Space
+    @property
+    def n_owned(self) -> int:
+        """Number of dofs that this rank owns."""
+        return self.assembly.n_owned
+
+    def initial_state(self) -> Array:
+        """Return a copy of the state that `previous` (or `u`) held when the solver was made."""
+        return self._initial.copy()
+
+    def coordinates(self) -> Array:
+        """Return where the owned dofs live, shape `(n_owned, d)`; with fields or components `(n_owned, d + 1)`."""
+        return dof_coordinates(self.u.function_space)
+
+    # Solving
+    def solve(self, x0: Array | None = None, parameters: Mapping[str, Any] | None = None) -> SolveResult:
+        """Solve a steady problem from `x0`, by default the initial state (collective)."""
+        return self.step(Query(self.initial_state(), parameters=parameters or {}, transaction="solve"), x0)
+
+    def _step(self, query: Query, x0: Array | None) -> SolveResult:
+        return self._iterate(query, query.state if x0 is None else x0, None)
+
+    def _correct(self, query: Query, x0: Array, max_iterations: int) -> SolveResult:
+        return self._iterate(query, x0, max_iterations)
+
+    def _iterate(self, query: Query, start: Array, max_iterations: int | None) -> SolveResult:
+        self._meet()
+        spacing = self._uneven(query)
+        if spacing:
+            return SolveResult(query.state.copy(), False, spacing)
+        known = None
+        if self._measured is not None and self._measured[0] is query and self._measured[1] is start:
+            known = self._measured[2]
+        tolerances = self.tolerances(query)
+        result = self.newton.solve(start, tolerances, dt=query.dt, max_iterations=max_iterations, known_residual=known)
+        if result.converged:
+            self.assembly.set_state(result.value)
+            return result
+        self.assembly.set_state(query.state)
+        self.assembly.forget()
+        self._raise_faults(query, f"a PETSc callback of solver {self.prefix!r}")
+        return result
+
+    def _uneven(self, query: Query) -> str:
+        """Return why a multistep form cannot take this step, empty when it can (not collective)."""
+        if len(self.assembly.previous) < 2 or not query.history:
+            return ""
+        gap = query.t - query.history[0].t
+        if abs(gap - query.dt) <= 1e-9 * abs(query.dt):
+            return ""
+        count = len(self.assembly.previous)
+        return f"the form uses {count} previous states, {gap:.6g} apart, with a step of {query.dt:.6g}"
+
+    # Measuring
+    def tolerances(self, query: Query) -> Array:
+        """Return the absolute tolerance of each block for `query`, in the order of `blocks.names` (collective)."""
+        self.assembly.load(query)
+        return np.maximum(self.rtol * self.reference.at(query), self.atol)
+
+    def residual(self, query: Query, candidate: Array) -> Array:
+        """Return the residual at `candidate`, owned values with lifted boundary conditions (collective)."""
+        self._meet()
+        self.assembly.load(query)
+        return self.assembly.residual(candidate).copy()
+
+    def measure(self, query: Query, candidate: Array) -> ResidualMeasure:
+        """Measure the residual at `candidate`, block by block, beside the solver's own tolerances (collective).
+
+        Raises:
+            RankFaultError: `update` or a form failed on a rank; raised on every rank.
+        """
+        self._meet()
+        tolerances = self.tolerances(query)
+        residual = self.assembly.residual(candidate)
+        norms = self.blocks.norms(residual)
+        if not np.all(np.isfinite(norms)):
+            self.assembly.forget()
+            self._raise_faults(query, f"the residual of solver {self.prefix!r}")
+        self._measured = (query, candidate, residual.copy())
+        names = self.blocks.names
+        return ResidualMeasure(
+            norms=dict(zip(names, norms.tolist(), strict=True)),
+            tolerances=dict(zip(names, tolerances.tolist(), strict=True)),
+        )
+
+    def _meet(self) -> None:
+        """Learn of a rank whose own code failed before PETSc communicates and would wait for it (collective)."""
+        if self.comm.size > 1:
+            self.comm.Barrier()
+
+    def _raise_faults(self, query: Query, what: str) -> None:
+        """Raise on every rank what a rank keeps of its callbacks (collective)."""
+        Consensus(self.comm).run(what, query.step, self.assembly.faults.raise_kept)
+
+    def invariants(self, state: Array) -> Mapping[str, float]:
+        """Return the user's invariants at `state` (collective)."""
+        self._meet()
+        return self._invariants.at(state)
+
+    def quantities(self, state: Array) -> Mapping[str, float]:
+        """Return the user's quantities of interest at `state` (collective)."""
+        self._meet()
+        return self._quantities.at(state)
+
+    def norm(self, state: Array) -> float:
+        """Return the L2 norm over the domain of a state or a difference of states (collective)."""
+        self._meet()
+        return self._l2(state)
+
+    # Options and end
+    def unused_options(self) -> list[str]:
+        """Return PETSc options with this solver's prefix that nobody has read so far (not collective)."""
+        return petsc_options.unused(self.prefix)
+
+    def close(self) -> None:
+        """Free PETSc objects and the duplicated communicator (collective). Idempotent."""
+        if self._closed:
+            return
+        self._closed = True
+        self.reference.close()
+        self.newton.close()
+        self.assembly.close()
+        if self._owns_null_space:
+            self._null_space.destroy()
+        self.comm.Free()
+
+
+def _option(prefix: str, key: str, default: Any) -> Any:
+    """Return what the command line says for a tolerance, else `default`, which may be a mapping."""
+    number = petsc_options.number(prefix, key, -1.0)
+    return default if number < 0.0 else number

@@ -1,0 +1,60 @@
+"""PETSc's options as PETSc users know them: the command line wins over code, and what nobody read is reported."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Mapping
+from typing import Any
+
+from petsc4py import PETSc
+
+
+def insert_defaults(prefix: str, options: Mapping[str, Any]) -> list[str]:
+    """Put `options` into PETSc's database under `prefix`, where nobody set them before (not collective).
+
+    Args:
+        prefix: The object's prefix, e.g. `"heat_"`.
+        options: Names without the prefix; a leading dash is allowed. `None` or `True` sets a flag without a value.
+
+    Returns:
+        The full names that were inserted, for `remove`. What the command line had set is left as it is.
+    """
+    database = PETSc.Options()
+    inserted = []
+    for key, value in options.items():
+        name = prefix + key.lstrip("-")
+        if database.hasName(name):
+            continue
+        database.setValue(name, "" if value is None or value is True else value)
+        inserted.append(name)
+    return inserted
+
+
+def remove(names: list[str]) -> None:
+    """Take inserted options out of the database again (not collective)."""
+    database = PETSc.Options()
+    for name in names:
+        if database.hasName(name):
+            database.delValue(name)
+
+
+def number(prefix: str, key: str, default: float) -> float:
+    """Return the number that PETSc's database holds for `prefix + key`, else `default` (not collective)."""
+    return float(PETSc.Options().getReal(prefix + key, default))
+
+
+def unused(prefix: str = "") -> list[str]:
+    """Return the options with `prefix` that no object has read so far, with a leading dash (not collective).
+
+    petsc4py has no binding of `PetscOptionsLeftGet`, so the library behind petsc4py is asked directly.
+    """
+    library = ctypes.CDLL(PETSc.__file__)
+    count = ctypes.c_int32(0) if PETSc.IntType().itemsize == 4 else ctypes.c_int64(0)
+    names = ctypes.POINTER(ctypes.c_char_p)()
+    values = ctypes.POINTER(ctypes.c_char_p)()
+    arguments = (ctypes.c_void_p(0), ctypes.byref(count), ctypes.byref(names), ctypes.byref(values))
+    if library.PetscOptionsLeftGet(*arguments) != 0:
+        return []
+    found = [(names[i] or b"").decode() for i in range(count.value)]
+    library.PetscOptionsLeftRestore(*arguments)
+    return sorted(f"-{name}" for name in found if name.startswith(prefix))
