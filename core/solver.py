@@ -92,7 +92,7 @@ class Solver(ABC):
         """Return the initial state, shape `(n_owned,)`."""
 
     def coordinates(self) -> Array:
-        """Return where the owned values live, shape `(n_owned, d)`, in the order of the state (not collective). Optional.
+        """Return where the owned values live, shape `(n_owned, d)`, in the order of the state (optional, local).
 
         Surrogates that carry over between meshes and partitions need it. A space of several fields or components
         appends one column that holds their index.
