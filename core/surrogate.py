@@ -26,6 +26,8 @@ class Surrogate(ABC):
     Attributes:
         name: Stable name, as in the ledger.
         is_baseline: True for classical proposers (extrapolation, projection, nearest snapshot).
+        predict_keeps_memory: True when `predict` changes nothing of what `memory` returns (only `observe` does); the
+            session then copies no memory before it asks.
         collective: True for a proposer that communicates in `predict`, only through the solver of `bind` and its
             communicator (a projection needs inner products). The session asks it on every rank, never on a leader
             alone.
@@ -33,6 +35,7 @@ class Surrogate(ABC):
 
     name: ClassVar[str] = "surrogate"
     is_baseline: ClassVar[bool] = False
+    predict_keeps_memory: ClassVar[bool] = False
     collective: ClassVar[bool] = False
 
     def bind(self, solver: Solver) -> None:

@@ -1,0 +1,351 @@
+"""One decision for all ranks: what goes wrong on one rank is known on every rank before any other collective call.
+
+The protocol is one small reduction of fixed shape, the *meeting*. Every collective of a `FaultAwareCommunicator` is
+preceded by a meeting, and every section that `Consensus.run` runs is closed by one. A rank whose code failed performs
+exactly one meeting with its fault flag set, which the other ranks join either in their next collective or in the
+closing meeting. So nobody hangs, and all ranks unwind to the same `RankFaultError`. A meeting also carries what kind
+of collective each rank entered (so that a rank that left one out is told, not waited for), requests to interrupt, a
+failed output file, the time of the section and a vote.
+
+With one rank there is no meeting: a section costs two clock reads.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Any, Final, NoReturn, TypeVar
+
+import numpy as np
+from cosolve.core.communicator import Communicator
+from cosolve.core.errors import InterruptedRunError, OutputError, RankFaultError
+
+T = TypeVar("T")
+
+_LOGGER = logging.getLogger("cosolve.consensus")
+
+# What a meeting carries, all reduced by MAX: the lowest faulty rank as size - rank, the kind of the collective and
+# its negative (both equal on all ranks or somebody is elsewhere), two requests, and two values of the section.
+_FAULT, _KIND, _ANTIKIND, _INTERRUPT, _OUTPUT, _SECONDS, _VOTE = range(7)
+_SLOTS: Final = 7
+
+_CLOSE: Final = 0.0
+_KINDS: Final = {"close": 0, "Barrier": 1, "bcast": 2, "gather": 3, "allgather": 4, "Allreduce": 5, "Dup": 6, "Free": 7}
+
+
+class MissedDeadlineError(Exception):
+    """Code of a plugin took longer on this rank than its deadline allows."""
+
+
+class FaultAwareCommunicator:
+    """A communicator whose every collective first agrees that no rank has failed.
+
+    Works in serial without MPI, with mpi4py 3.1 and 4, and on split communicators. Solvers, verifiers and couplings
+    of ours use it for their own reductions; a library that communicates on its own (PETSc) gets `raw`, and faults in
+    its callbacks go through `guard`.
+
+    Args:
+        comm: The communicator to wrap. A `FaultAwareCommunicator` is shared, not wrapped again.
+
+    Attributes:
+        raw: The wrapped communicator, for libraries.
+        rank: This rank.
+        size: Number of ranks.
+        interrupt: Set on any rank to ask all ranks to stop after the current transaction.
+        interrupted: Whether the ranks agreed to stop.
+        output_failure: Set on a rank whose output file could not be written; the next meeting tells all.
+        fault: The agreed fault of the current section.
+    """
+
+    def __init__(self, comm: Communicator) -> None:
+        self.raw: Communicator = comm.raw if isinstance(comm, FaultAwareCommunicator) else comm
+        self.rank: Final = int(comm.Get_rank())
+        self.size: Final = int(comm.Get_size())
+        self.interrupt = False
+        self.interrupted = False
+        self.output_failure = ""
+        self.fault: Exception | None = None
+        self.seconds = 0.0
+        self.vote = 0.0
+        self._label = ""
+        self._step = 0
+        self._mine = np.zeros(_SLOTS)
+        self._ours = np.zeros(_SLOTS)
+        self._max: Any = None
+        if self.size > 1:
+            # Imported here: only a communicator of several ranks can come from MPI, and mpi4py is optional.
+            from mpi4py import MPI
+
+            self._max = MPI.MAX
+
+    # Collectives, each after a meeting
+    def Get_rank(self) -> int:
+        """Return this rank."""
+        return self.rank
+
+    def Get_size(self) -> int:
+        """Return the number of ranks."""
+        return self.size
+
+    def Dup(self) -> FaultAwareCommunicator:
+        """Return a fault-aware duplicate (collective); free it with `Free`."""
+        self._before("Dup")
+        return FaultAwareCommunicator(self.raw.Dup())
+
+    def Free(self) -> None:
+        """Free the wrapped communicator (collective)."""
+        self.raw.Free()
+
+    def Barrier(self) -> None:
+        """Wait for all ranks (collective)."""
+        self._before("Barrier")
+        if self.size > 1:
+            self.raw.Barrier()
+
+    def bcast(self, obj: Any, root: int = 0) -> Any:
+        """Return the object of rank `root` (collective)."""
+        self._before("bcast", root)
+        return self.raw.bcast(obj, root=root) if self.size > 1 else obj
+
+    def gather(self, sendobj: Any, root: int = 0) -> Any:
+        """Return the objects of all ranks on rank `root`, None elsewhere (collective)."""
+        self._before("gather", root)
+        return self.raw.gather(sendobj, root=root) if self.size > 1 else [sendobj]
+
+    def allgather(self, sendobj: Any) -> Any:
+        """Return the objects of all ranks in order (collective)."""
+        self._before("allgather")
+        return self.raw.allgather(sendobj) if self.size > 1 else [sendobj]
+
+    def Allreduce(self, sendbuf: Any, recvbuf: Any, op: Any = None) -> None:
+        """Reduce `sendbuf` over all ranks into `recvbuf`, by default the sum (collective).
+
+        Raises:
+            RankFaultError: A rank has failed, or the buffers have different sizes on different ranks.
+        """
+        if self.size > 1:
+            self._before("Allreduce", int(getattr(recvbuf, "nbytes", 0)))
+        if op is None:
+            self.raw.Allreduce(sendbuf, recvbuf)
+        else:
+            self.raw.Allreduce(sendbuf, recvbuf, op)
+
+    def _before(self, name: str, detail: int = 0) -> None:
+        if self.fault is not None:  # code of a plugin swallowed the agreed error: nobody else is in this collective
+            raise self.fault
+        if self.size > 1:
+            self._meet(_KINDS[name] + 8.0 * detail)
+
+    # The meeting
+    def _meet(self, kind: float, *, seconds: float = 0.0, vote: float = 0.0) -> None:
+        mine, ours = self._mine, self._ours
+        mine[_FAULT] = 0.0
+        mine[_KIND] = kind
+        mine[_ANTIKIND] = -kind
+        mine[_INTERRUPT] = self.interrupt
+        mine[_OUTPUT] = self.size - self.rank if self.output_failure else 0.0
+        mine[_SECONDS] = seconds
+        mine[_VOTE] = vote
+        self.raw.Allreduce(mine, ours, self._max)
+        if ours[_FAULT] > 0.0:
+            self._unwind(self.size - int(ours[_FAULT]), "")
+        if ours[_KIND] != -ours[_ANTIKIND]:
+            self._disagree(kind)
+        if ours[_INTERRUPT] > 0.0:
+            self.interrupted = True
+        if ours[_OUTPUT] > 0.0:
+            sentence = self.raw.bcast(self.output_failure, root=self.size - int(ours[_OUTPUT]))
+            self.fault = OutputError(sentence)
+            raise self.fault
+        self.seconds = float(ours[_SECONDS])
+        self.vote = float(ours[_VOTE])
+
+    def _confess(self, error: BaseException) -> NoReturn:
+        """Hold the one meeting of a rank whose code failed, then raise what all ranks raise."""
+        mine, ours = self._mine, self._ours
+        mine[:] = 0.0
+        mine[_FAULT] = self.size - self.rank
+        self.raw.Allreduce(mine, ours, self._max)
+        self._unwind(self.size - int(ours[_FAULT]), _describe(error), error)
+
+    def _unwind(self, root: int, cause: str, error: BaseException | None = None) -> NoReturn:
+        kind = "interrupt" if isinstance(error, KeyboardInterrupt) else "fault"
+        label, step, kind, cause = self.raw.bcast((self._label, self._step, kind, cause), root=root)
+        agreed: Exception
+        if kind == "interrupt":
+            self.interrupted = True
+            agreed = InterruptedRunError(f"interrupted on rank {root} at step {step}, while {label} was at work")
+        else:
+            agreed = rank_fault(label, root, step, cause)
+        self.fault = agreed
+        raise agreed from (error if root == self.rank else None)
+
+    def _disagree(self, kind: float) -> NoReturn:
+        names = {number: name for name, number in _KINDS.items()}
+        entered = self.raw.allgather(kind)
+        words = []
+        for value in entered:
+            name, detail = names[int(value) % 8], int(value) // 8
+            words.append("the end of the section" if name == "close" else f"{name}({detail})" if detail else name)
+        told = ", ".join(f"rank {rank} entered {word}" for rank, word in enumerate(words))
+        odd = next(rank for rank, word in enumerate(words) if word != words[0])
+        self.fault = rank_fault(self._label, odd, self._step, f"the ranks did not enter the same collective: {told}")
+        raise self.fault
+
+
+class Consensus:
+    """Runs sections of code so that all ranks come out of them alike.
+
+    Args:
+        comm: The communicator. A `FaultAwareCommunicator` is shared, so that a failing rank meets the others in the
+            collectives they make through it; any other is duplicated, and the duplicate freed by `close`.
+    """
+
+    def __init__(self, comm: Communicator) -> None:
+        self._owned = not isinstance(comm, FaultAwareCommunicator)
+        self.comm = comm if isinstance(comm, FaultAwareCommunicator) else FaultAwareCommunicator(comm.Dup())
+        self.rank = self.comm.rank
+        self.size = self.comm.size
+        self._closed = False
+
+    def run(
+        self,
+        label: str,
+        step: int,
+        fn: Callable[[], T],
+        *,
+        deadline_seconds: float | None = None,
+        vote: Callable[[T], float] | None = None,
+    ) -> T:
+        """Run `fn` on every rank, then agree (collective).
+
+        After it, `seconds` is the longest time over the ranks and `vote` the largest vote.
+
+        Args:
+            label: Who is at work, for the sentence: "surrogate 'fno'".
+            step: Number of the transaction.
+            fn: Rank-local or collective code; its collectives must go through `self.comm`, or be a library's own in
+                which no rank may raise alone.
+            deadline_seconds: A rank that needs longer has failed, although it returned.
+            vote: A number of the value that is reduced by MAX, so that a decision taken from it is one for all.
+
+        Returns:
+            What `fn` returned on this rank.
+
+        Raises:
+            RankFaultError: `fn` failed on at least one rank; the same sentence on every rank.
+            InterruptedRunError: Ctrl-C was raised inside `fn`.
+            OutputError: A rank could not write its output.
+        """
+        comm = self.comm
+        comm._label, comm._step = label, step
+        comm.fault = None
+        start = time.perf_counter()
+        try:
+            value = fn()
+            seconds = time.perf_counter() - start
+            if deadline_seconds is not None and seconds > deadline_seconds:
+                raise MissedDeadlineError(f"needed {seconds:.3g} s, its deadline is {deadline_seconds:.3g} s")
+            ballot = 0.0 if vote is None else vote(value)
+        except BaseException as error:
+            if comm.fault is not None:  # all ranks agreed on it already, in a meeting inside fn
+                if error is comm.fault:
+                    raise
+                raise comm.fault from error
+            if not isinstance(error, KeyboardInterrupt):
+                _LOGGER.debug("%s failed on rank %d at step %d", label, comm.rank, step, exc_info=True)
+            comm._label, comm._step = label, step
+            if self.size > 1:
+                comm._confess(error)
+            if isinstance(error, (KeyboardInterrupt, RankFaultError)):
+                raise
+            raise rank_fault(label, 0, step, _describe(error)) from error
+        if comm.fault is not None:  # fn swallowed the agreed error; the others have unwound
+            raise comm.fault
+        if self.size > 1:
+            comm._label, comm._step = label, step
+            comm._meet(_CLOSE, seconds=seconds, vote=ballot)
+        else:
+            comm.seconds = seconds
+            comm.vote = ballot
+            if comm.interrupt:
+                comm.interrupted = True
+            if comm.output_failure:
+                raise OutputError(comm.output_failure)
+        return value
+
+    @property
+    def seconds(self) -> float:
+        """Longest time of the last section over the ranks."""
+        return self.comm.seconds
+
+    @property
+    def vote(self) -> float:
+        """Largest vote of the last section."""
+        return self.comm.vote
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether the ranks agreed to stop after the current transaction."""
+        return self.comm.interrupted
+
+    def close(self) -> None:
+        """Free the duplicate, if there is one (collective). Idempotent."""
+        if self._owned and not self._closed:
+            self.comm.Free()
+        self._closed = True
+
+
+class FaultBox:
+    """Keeps the first fault of library callbacks until it can be raised outside them."""
+
+    def __init__(self) -> None:
+        self.error: BaseException | None = None
+
+    def keep(self, error: BaseException) -> None:
+        """Keep `error` unless one is kept already: the first is the root cause."""
+        if self.error is None:
+            self.error = error
+
+    def raise_kept(self) -> None:
+        """Raise the kept fault and forget it; do nothing when there is none (not collective)."""
+        error, self.error = self.error, None
+        if error is not None:
+            raise error
+
+
+def guard(fn: Callable[..., T], box: FaultBox, poison: Callable[..., T]) -> Callable[..., T]:
+    """Wrap a library callback so that it never raises.
+
+    A fault is kept in `box` and `poison`, called with the same arguments, answers instead, typically by filling the
+    output with NaN: the library's own reductions then give the same reason on every rank. After a fault `fn` is not
+    called again until `box.raise_kept` has told it. Call that inside the `Consensus.run` that encloses the solve.
+
+    Args:
+        fn: The callback; must not communicate.
+        box: Where the fault is kept.
+        poison: What answers after a fault.
+    """
+
+    def guarded(*args: Any, **kwargs: Any) -> T:
+        if box.error is None:
+            try:
+                return fn(*args, **kwargs)
+            except BaseException as error:  # KeyboardInterrupt, too: a library's C frames must not be unwound
+                box.keep(error)
+        return poison(*args, **kwargs)
+
+    return guarded
+
+
+def rank_fault(label: str, rank: int, step: int, cause: str) -> RankFaultError:
+    """Return the error with the sentence that every rank prints."""
+    return RankFaultError(f"{label} failed on rank {rank} at step {step}: {cause}", rank=rank, step=step, cause=cause)
+
+
+def _describe(error: BaseException) -> str:
+    if isinstance(error, RankFaultError):
+        return error.cause or str(error)
+    text = str(error)
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -1,0 +1,265 @@
+"""The cost governor: a surrogate that loses time is switched off, and asked again at growing intervals.
+
+Each proposer has an account. It compares the measured cost of a transaction from the moment in which the proposer is
+asked (proposing, judging, correcting, and whatever followed when it was rejected) with the cost of the same rest of a
+transaction without it: reference transactions at the start and now and then, and, for free, what followed each
+rejection. A proposer pays while the mean of the first is below the median of the second.
+
+What asking may cost is bounded by design: a switched-off proposer is probed again after 16, 32, 64, ...
+transactions, and only while the net price of all that was asked so far is below `price_share` of the time spent. So
+a useless surrogate costs at most that share, and the first trial, which a long run forgets.
+
+All inputs are maxima over the ranks, so every rank decides the same without a message. Clocks differ from run to
+run: `replay` takes the decisions from a ledger instead.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
+
+from cosolve.core.errors import BadInputError
+
+GovernorMode = Literal["measured", "replay", "off"]
+
+_START_REFERENCES: Final = 2
+_TRIALS: Final = 4
+_PROBES: Final = 2
+_FIRST_INTERVAL: Final = 16
+_LONGEST_INTERVAL: Final = 4096
+_ASKS_BETWEEN_REFERENCES: Final = 64
+_MARGIN: Final = 1.02
+_HOPELESS: Final = 3.0
+
+
+@dataclass(slots=True)
+class Account:
+    """What is known of one proposer; all times in seconds, maxima over the ranks."""
+
+    on: bool = True
+    references: deque[float] = field(default_factory=lambda: deque(maxlen=9))
+    hybrid: deque[float] = field(default_factory=lambda: deque(maxlen=16))
+    own: deque[float] = field(default_factory=lambda: deque(maxlen=2))
+    reference_count: int = 0
+    asked: int = 0
+    asked_since_reference: int = 0
+    transactions: int = 0
+    interval: int = _FIRST_INTERVAL
+    next_probe: int = 0
+    price: float = 0.0
+    reference_price: float = 0.0
+    total: float = 0.0
+    why: str = "on"
+
+    @property
+    def solver_seconds(self) -> float:
+        """Median cost without the proposer; infinite while unknown."""
+        return statistics.median(self.references) if self.references else float("inf")
+
+    def wanted(self, price_share: float) -> bool:
+        """Return whether the proposer is asked in the next transaction."""
+        affordable = price_share * self.total
+        if self.on:
+            if self.reference_count < _START_REFERENCES:
+                self.why = "reference"
+                return False
+            if self.asked_since_reference >= _ASKS_BETWEEN_REFERENCES and self.reference_price <= affordable:
+                self.why = "reference"
+                return False
+            self.why = "on"
+            return True
+        if self.transactions >= self.next_probe and self.price <= affordable:
+            self.why = "probe"
+            return True
+        self.why = "off"
+        return False
+
+    def was_asked(self, seconds: float, own_seconds: float, followed: bool) -> str:
+        """Take in a transaction in which the proposer was asked; return the event, if any.
+
+        Args:
+            seconds: Cost from the moment in which it was asked to the end.
+            own_seconds: The part that asking and judging it took.
+            followed: Whether something else had to give the value, so that the rest measures doing without it.
+        """
+        self.asked += 1
+        self.asked_since_reference += 1
+        reference = self.solver_seconds
+        if followed:
+            self.add_reference(seconds - own_seconds, 0.0)
+        if self.asked == 1:
+            return ""  # the first call loads and compiles: it says nothing of the next ones
+        self.hybrid.append(seconds)
+        self.own.append(own_seconds)
+        if reference == float("inf"):
+            return ""
+        self.price = max(0.0, self.price + seconds - reference)
+        mean = sum(self.hybrid) / len(self.hybrid)
+        hopeless = own_seconds >= _HOPELESS * reference or (
+            len(self.own) == self.own.maxlen and min(self.own) >= reference
+        )
+        losing = mean > _MARGIN * reference
+        if self.on:
+            if hopeless or (losing and len(self.hybrid) >= _TRIALS):
+                self._switch_off(_FIRST_INTERVAL)
+                return "switched off"
+            return ""
+        if hopeless or losing:
+            if hopeless or len(self.hybrid) >= _PROBES:
+                self._switch_off(min(2 * self.interval, _LONGEST_INTERVAL))
+                return "probed, stays off"
+        elif len(self.hybrid) >= _PROBES:
+            self.on = True
+            self.hybrid.clear()
+            return "switched on"
+        return ""
+
+    def add_reference(self, seconds: float, extra: float) -> None:
+        """Take in a measured cost without the proposer, and what measuring it cost beyond asking."""
+        if self.reference_count == 1:
+            self.references.clear()  # the first one, with its warm-up, served until there was another
+        self.references.append(seconds)
+        self.reference_count += 1
+        self.asked_since_reference = 0
+        self.reference_price = max(0.0, self.reference_price + extra)
+
+    def _switch_off(self, interval: int) -> None:
+        self.on = False
+        self.interval = interval
+        self.next_probe = self.transactions + interval
+        self.hybrid.clear()
+        self.own.clear()
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One position of the chain of proposers in a transaction.
+
+    Attributes:
+        name: The proposer.
+        asked: Whether it was asked; False where the governor left it out.
+        own_seconds: What asking and judging it took, 0 where it was left out.
+        followed: Whether something after it in the chain, or the solver, had to give the value.
+    """
+
+    name: str
+    asked: bool
+    own_seconds: float = 0.0
+    followed: bool = False
+
+
+class Governor:
+    """Decides which proposers are asked.
+
+    Args:
+        mode: `measured` compares costs, `replay` repeats recorded decisions, `off` asks always.
+        decisions: For `replay`: the names asked, by step; a list for each step, one set for each transaction that
+            has that number. `decisions_of` reads them from the records of a ledger.
+        price_share: Largest share of the time that useless asking, and measuring without it, may each cost.
+
+    Raises:
+        BadInputError: `replay` without decisions, or a share outside (0, 1).
+    """
+
+    def __init__(
+        self,
+        mode: GovernorMode = "measured",
+        decisions: Mapping[int, Sequence[Iterable[str]]] | None = None,
+        *,
+        price_share: float = 0.02,
+    ) -> None:
+        if mode not in ("measured", "replay", "off"):
+            raise BadInputError(f"governor mode must be measured, replay or off, got {mode!r}")
+        if mode == "replay" and decisions is None:
+            raise BadInputError("governor mode 'replay' needs decisions; give the folder of the run to repeat")
+        if not 0.0 < price_share < 1.0:
+            raise BadInputError(f"governor price_share must be between 0 and 1, got {price_share!r}")
+        self.mode: Final = mode
+        self._price_share = price_share
+        self._accounts: dict[str, Account] = {}
+        self._recorded = {step: [frozenset(names) for names in plans] for step, plans in (decisions or {}).items()}
+        self._next_plan: dict[int, int] = {}
+
+    def plan(self, step: int, names: Sequence[str]) -> tuple[str, ...]:
+        """Return those of `names` that are asked in this transaction, in order (the same on every rank).
+
+        Raises:
+            BadInputError: The replayed ledger has no decision for this step.
+        """
+        if self.mode == "off" or not names:
+            return tuple(names)
+        if self.mode == "replay":
+            plans = self._recorded.get(step, [])
+            index = self._next_plan.get(step, 0)
+            if index >= len(plans):
+                last = max(self._recorded, default=-1)
+                raise BadInputError(
+                    f"the replayed ledger has no decision number {index + 1} for step {step}, its last step is {last}; "
+                    "replay a run that is at least as long, or use governor mode 'measured' or 'off'"
+                )
+            self._next_plan[step] = index + 1
+            return tuple(name for name in names if name in plans[index])
+        return tuple(name for name in names if self._account(name).wanted(self._price_share))
+
+    def record(self, chain: Sequence[Asked], total_seconds: float) -> list[dict[str, Any]]:
+        """Take in the measured cost of a transaction; return what changed, for the ledger.
+
+        Args:
+            chain: The proposers in order, up to and with the one that gave the value.
+            total_seconds: Cost of the transaction without the machinery, the same on every rank.
+        """
+        if self.mode != "measured":
+            return []
+        events = []
+        rest = total_seconds
+        for link in chain:
+            account = self._account(link.name)
+            account.transactions += 1
+            account.total += total_seconds
+            if link.asked:
+                event = account.was_asked(rest, link.own_seconds, link.followed)
+                if event:
+                    events.append(self._event(link.name, account, event, rest))
+                rest -= link.own_seconds
+            else:
+                hybrid = sum(account.hybrid) / len(account.hybrid) if account.hybrid and account.on else rest
+                account.add_reference(rest, rest - hybrid)
+        return events
+
+    def account(self, name: str) -> Account:
+        """Return what is known of a proposer, for reports and tests."""
+        return self._account(name)
+
+    def _account(self, name: str) -> Account:
+        account = self._accounts.get(name)
+        if account is None:
+            account = self._accounts[name] = Account()
+        return account
+
+    @staticmethod
+    def _event(name: str, account: Account, event: str, seconds: float) -> dict[str, Any]:
+        return {
+            "proposer": name,
+            "event": event,
+            "hybrid_seconds": seconds,
+            "solver_seconds": account.solver_seconds,
+            "next_probe_in": max(0, account.next_probe - account.transactions) if not account.on else 0,
+            "price_seconds": account.price,
+        }
+
+
+def decisions_of(records: Iterable[Mapping[str, Any]]) -> dict[int, list[frozenset[str]]]:
+    """Return the decisions of a run from the records of its ledger, for `Governor("replay", ...)`.
+
+    A run that was resumed from a checkpoint repeats steps: what lies after the checkpoint counts once, as repeated.
+    """
+    decisions: dict[int, list[frozenset[str]]] = {}
+    for record in records:
+        if record.get("kind") == "resumed":
+            decisions = {step: plans for step, plans in decisions.items() if step < record["step"]}
+        elif record.get("kind") == "step":
+            decisions.setdefault(int(record["step"]), []).append(frozenset(record["plan"]))
+    return decisions
