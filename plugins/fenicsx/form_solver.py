@@ -232,7 +232,7 @@ class FormSolver(Solver):
 
     def _meet(self) -> None:
         """Learn of a rank whose own code failed before PETSc communicates and would wait for it (collective)."""
-        if self.comm.size > 1:
+        if self.comm.Get_size() > 1:
             self.comm.Barrier()
 
     def _raise_faults(self, query: Query, what: str) -> None:

@@ -51,8 +51,18 @@ class ReferenceNorm:
         self.assembly, self.blocks, self.given = assembly, blocks, given
         self._initial = initial
         self._magnitude: Any = None
-        self._load: Array = np.zeros(0)
-        self._load_key: tuple[Any, ...] | None = None
+        states = {assembly.u, *assembly.previous}
+        source = [part for part in assembly.form.integrals() if not states & set(_coefficients(part))]
+        rest = [part for part in assembly.form.integrals() if states & set(_coefficients(part))]
+        self._source_form = dolfinx.fem.form(ufl.Form(source)) if source else None
+        self._rest_form = dolfinx.fem.form(ufl.Form(rest)) if rest else None
+        moves = assembly.update is not None
+        self._source_moves = moves or _contains(source, assembly.t)
+        self._rest_moves = moves or _contains(rest, assembly.t) or (assembly.t is not None and bool(assembly.bcs))
+        self._source: Array = np.zeros(0)
+        self._rest: Array = np.zeros(0)
+        self._source_key: tuple[Any, ...] | None = None
+        self._rest_key: tuple[Any, ...] | None = None
         self._history_form = _history_form(assembly)
         self._last: tuple[Query, Array] | None = None
         if given is not None and not callable(given):
@@ -86,23 +96,35 @@ class ReferenceNorm:
         return _finite(self.blocks.norms(self.assembly.assemble(self._history_form)))
 
     def _load_norms(self, query: Query) -> Array:
+        """Return the norms of the load: of the terms without any state, and of the others at zero states."""
         assembly = self.assembly
-        moving = assembly.update is not None or (
-            assembly.t is not None and any(assembly.t is constant for constant in assembly.form.constants())
-        )
         parameters = {name: np.asarray(constant.value).tobytes() for name, constant in assembly.parameters.items()}
-        key = (query.dt, query.t_end if moving else None, tuple(sorted(parameters.items())))
-        if key != self._load_key:
-            saved = [function.x.array.copy() for function in assembly.previous]
-            for function in assembly.previous:
-                function.x.array[:] = 0.0
-            zero = np.zeros(assembly.n_owned)
-            with np.errstate(all="ignore"):
-                self._load = _finite(self.blocks.norms(assembly.residual(zero)))
-            for function, values in zip(assembly.previous, saved, strict=True):
-                function.x.array[:] = values
-            self._load_key = key
-        return self._load
+        still = (query.dt, tuple(sorted(parameters.items())))
+        key = (still, query.t_end if self._source_moves else None)
+        if key != self._source_key:
+            self._source_key = key
+            self._source = np.zeros(len(self.blocks.names))
+            if self._source_form is not None:
+                self._source = _finite(self.blocks.norms(assembly.assemble(self._source_form)))
+        key = (still, query.t_end if self._rest_moves else None)
+        if key != self._rest_key:
+            self._rest_key = key
+            self._rest = self._at_zero()
+        return self._source + self._rest
+
+    def _at_zero(self) -> Array:
+        assembly = self.assembly
+        if self._rest_form is None:
+            return np.zeros(len(self.blocks.names))
+        saved = [function.x.array.copy() for function in assembly.previous]
+        for function in assembly.previous:
+            function.x.array[:] = 0.0
+        assembly.set_state(np.zeros(assembly.n_owned))
+        with np.errstate(all="ignore"):
+            norms = _finite(self.blocks.norms(assembly.assemble(self._rest_form, lift=True)))
+        for function, values in zip(assembly.previous, saved, strict=True):
+            function.x.array[:] = values
+        return norms
 
     def _magnitudes(self, state: Array) -> Array:
         """Return the block norms of `|J0| state` for a state that is nowhere negative."""
@@ -147,6 +169,16 @@ def _history_form(assembly: Assembly) -> Any:
     for part in parts[1:]:
         total += part
     return dolfinx.fem.form(ufl.algorithms.expand_derivatives(total))
+
+
+def _coefficients(integral: Any) -> list[Any]:
+    return list(ufl.Form([integral]).coefficients())
+
+
+def _contains(integrals: list[Any], constant: Any) -> bool:
+    if constant is None or not integrals:
+        return False
+    return any(constant is other for other in ufl.Form(integrals).constants())
 
 
 def _finite(norms: Array) -> Array:
