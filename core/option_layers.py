@@ -21,7 +21,7 @@ TABLES: Final = (
     "governor",
     "output",
     "watchdog",
-    "train",
+    "training",
     "petsc",
 )
 """The tables of a case file, in the order of its documentation."""

@@ -16,9 +16,14 @@ _STYLE = {
 }
 
 
-@click.command(
-    epilog="\b\nExamples:\n  cosolve plugins\n  cosolve plugins --role surrogate\n  COSOLVE_PLUGINS=verifiers,baselines cosolve plugins -v"
-)
+EXAMPLES = """\b
+Examples:
+  cosolve plugins
+  cosolve plugins --role surrogate
+  COSOLVE_PLUGINS=verifiers,baselines cosolve plugins -v"""
+
+
+@click.command(epilog=EXAMPLES)
 @click.option("--role", type=click.Choice(ROLES), help="List what plugins offer for one role instead.")
 @verbose_option
 def plugins(role: str | None, verbose: int) -> None:
