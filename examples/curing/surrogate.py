@@ -1,0 +1,156 @@
+"""The slow surrogate: POD bases times a small network, for the slow log-rate and for the periodic temperature.
+
+Over many periods the curing is slow. With tau the time since the last change of load, the surrogate answers
+
+* `rate`: g = log(phi(tau + 1/2) - phi(tau - 1/2)), the log-rate of the slow variable at the middle of a period, and
+* `lift`: theta at the start of a period,
+
+each as mean + modes . network(features). Features: the load, the load before, their decaying difference, and POD
+coefficients of alpha. The modes live on a regular grid and are interpolated to whatever nodes a rank owns, so that one
+model serves any mesh and any partition: local rows of the basis times a replicated network. Inference is plain numpy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+from cosolve.core.errors import BadInputError
+from cosolve.examples.curing.process import FloatArray, Load
+
+DECAYS = (0.2, 0.35, 0.8)
+"""Decay rates of the temperature's memory of the last load: h, the slowest diffusing mode, and a local one."""
+
+N_LOAD_FEATURES = 3 + 3 + len(DECAYS) + 3 * len(DECAYS)
+
+
+def load_features(load: Load, before: Load | None, tau: float) -> FloatArray:
+    """Return what the network sees of loads and time, shape `(N_LOAD_FEATURES,)`.
+
+    Args:
+        load: The load of the block.
+        before: The load of the block before; None when the block starts cold.
+        tau: Time since the load changed, in periods.
+    """
+    new = load.as_array()
+    old = np.array([0.0, load.radius, load.centre_x]) if before is None else before.as_array()
+    decays = np.exp(-np.array(DECAYS) * tau)
+    return np.concatenate([new, decays[0] * old, decays, np.outer(decays, old - new).ravel()])
+
+
+@dataclass(slots=True)
+class Network:
+    """A linear map plus a perceptron with two hidden layers of tanh units, of normalised inputs.
+
+    Attributes:
+        tensors: `mean, scale` of the inputs, shape `(n_in,)`; `linear (n_out, n_in)`, and `w0, b0, w1, b1, w2, b2`.
+    """
+
+    tensors: dict[str, FloatArray]
+
+    def __call__(self, inputs: FloatArray) -> FloatArray:
+        """Return the outputs for one input vector of shape `(n_in,)`; shape `(n_out,)`."""
+        t = self.tensors
+        x = (inputs - t["mean"]) / t["scale"]
+        hidden = np.tanh(t["w1"] @ np.tanh(t["w0"] @ x + t["b0"]) + t["b1"])
+        outputs: FloatArray = t["linear"] @ x + t["w2"] @ hidden + t["b2"]
+        return outputs
+
+
+def at_points(grid: npt.NDArray[np.floating[Any]], points: FloatArray) -> npt.NDArray[np.float32]:
+    """Interpolate fields on the regular grid of the unit square bilinearly to `points`.
+
+    Args:
+        grid: Shape `(k, m, m)`, index `[field, y, x]`.
+        points: Shape `(n, 2)`.
+
+    Returns:
+        Shape `(n, k)`, float32 and contiguous: inference is bound by reading this array.
+    """
+    m = grid.shape[-1] - 1
+    scaled = np.clip(points, 0.0, 1.0) * m
+    low = np.minimum(scaled.astype(np.int64), m - 1)
+    fx, fy = (scaled - low).T
+    ix, iy = low.T
+    values = (
+        (1 - fx) * (1 - fy) * grid[:, iy, ix]
+        + fx * (1 - fy) * grid[:, iy, ix + 1]
+        + (1 - fx) * fy * grid[:, iy + 1, ix]
+        + fx * fy * grid[:, iy + 1, ix + 1]
+    )
+    return np.ascontiguousarray(values.T, dtype=np.float32)
+
+
+class BoundSurrogate:
+    """The surrogate on the nodes of one rank.
+
+    `moments` returns this rank's part of the POD coefficients of alpha, which the caller sums over the ranks:
+    surrogates never communicate.
+    """
+
+    def __init__(self, model: CuringSurrogate, points: FloatArray, weights: FloatArray) -> None:
+        """Interpolate the bases to `points` (shape `(n, 2)`); `weights` are the nodes' shares of the area."""
+        t = model.arrays
+        self._rate_network, self._lift_network = model.networks
+        self._rate_modes = at_points(t["rate_modes"], points)
+        self._rate_mean = at_points(t["rate_mean"][None], points)[:, 0].astype(np.float64)
+        self._lift_modes = at_points(t["lift_modes"], points)
+        self._lift_mean = at_points(t["lift_mean"][None], points)[:, 0].astype(np.float64)
+        # Columns of modes times weights, and the mean's own moments, so that one product gives the coefficients.
+        self._moments = np.ascontiguousarray((at_points(t["alpha_modes"], points) * weights[:, None].astype(np.float32)).T)
+        self._alpha_mean = at_points(t["alpha_mean"][None], points)[:, 0]
+
+    def moments(self, alpha: FloatArray) -> FloatArray:
+        """Return this rank's part of the POD coefficients of `alpha` (shape `(n,)`); shape `(n_alpha,)`."""
+        part: FloatArray = (self._moments @ (alpha.astype(np.float32) - self._alpha_mean)).astype(np.float64)
+        return part
+
+    def rate(self, load: Load, before: Load | None, tau: float, coefficients: FloatArray) -> FloatArray:
+        """Return the log-rate in mid period at `tau`, shape `(n,)`; `coefficients` of alpha summed over the ranks."""
+        out = self._rate_network(np.concatenate([load_features(load, before, tau), coefficients]))
+        return self._rate_mean + self._rate_modes @ out.astype(np.float32)
+
+    def lift(self, load: Load, before: Load | None, tau: float, coefficients: FloatArray) -> FloatArray:
+        """Return theta at the start of the period at `tau`, shape `(n,)`; arguments as in `rate`."""
+        out = self._lift_network(np.concatenate([load_features(load, before, tau), coefficients]))
+        return self._lift_mean + self._lift_modes @ out.astype(np.float32)
+
+
+class CuringSurrogate:
+    """The trained model: bases on a regular grid and two networks.
+
+    Attributes:
+        arrays: Tensors by name: `rate_mean, lift_mean, alpha_mean (m, m)`, `rate_modes, lift_modes, alpha_modes
+            (k, m, m)`, and those of the networks, prefixed by `rate.` and `lift.`.
+        networks: The networks for rate and lift.
+    """
+
+    name: ClassVar[str] = "curing-slow"
+    required: ClassVar[tuple[str, ...]] = (
+        "rate_mean", "lift_mean", "alpha_mean", "rate_modes", "lift_modes", "alpha_modes",
+    )  # fmt: skip
+    network_parts: ClassVar[tuple[str, ...]] = ("mean", "scale", "linear", "w0", "b0", "w1", "b1", "w2", "b2")
+
+    def __init__(self, arrays: Mapping[str, npt.NDArray[np.floating[Any]]]) -> None:
+        """Take the tensors; raises BadInputError where one is missing or has a wrong number of dimensions."""
+        for name in self.required:
+            if name not in arrays or arrays[name].ndim != (2 if name.endswith("mean") else 3):
+                raise BadInputError(f"the model lacks a proper tensor {name!r}; train it again with `cosolve train`")
+        self.arrays = dict(arrays)
+        self.networks = tuple(self._network(prefix) for prefix in ("rate", "lift"))
+
+    def _network(self, prefix: str) -> Network:
+        tensors = {}
+        for part in self.network_parts:
+            name = f"{prefix}.{part}"
+            if name not in self.arrays:
+                raise BadInputError(f"the model lacks the tensor {name!r}; train it again with `cosolve train`")
+            tensors[part] = np.asarray(self.arrays[name], dtype=np.float64)
+        return Network(tensors)
+
+    def bind(self, points: FloatArray, weights: FloatArray) -> BoundSurrogate:
+        """Return the surrogate on the nodes at `points` (shape `(n, 2)`) with area shares `weights` (shape `(n,)`)."""
+        return BoundSurrogate(self, points, weights)
