@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from cosolve.core.prediction import Prediction
 from cosolve.core.query import Query
 from cosolve.core.solver import Solver
-from cosolve.core.verdict import Grade, Verdict
+from cosolve.core.verdict import Decision, Grade, Verdict
 from cosolve.core.verifier import Verifier
 
 
@@ -49,7 +49,9 @@ class VerifierContract(ABC):
 
     def test_the_right_proposal_passes(self) -> None:
         verdict = self._judge(good=True)
-        assert verdict.accepted, verdict.reason
+        # One that may only reject never vouches: without an objection the proposal is a start for corrections.
+        expected = Decision.ACCEPT if self.may_accept else Decision.CORRECT
+        assert verdict.decision is expected, verdict.reason
 
     def test_the_wrong_proposal_does_not_pass(self) -> None:
         verdict = self._judge(good=False)
