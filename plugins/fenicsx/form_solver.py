@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 from cosolve.core.arrays import Array
 from cosolve.core.consensus import Consensus, FaultAwareCommunicator
-from cosolve.core.errors import BadInputError
+from cosolve.core.errors import BadInputError, unknown_name
 from cosolve.core.query import Query
 from cosolve.core.solver import ResidualMeasure, Solver, SolveResult
 from cosolve.plugins.fenicsx import petsc_options
@@ -18,6 +18,7 @@ from cosolve.plugins.fenicsx.blocks import Blocks, dof_coordinates
 from cosolve.plugins.fenicsx.functionals import Functionals, L2Norm
 from cosolve.plugins.fenicsx.newton import Newton
 from cosolve.plugins.fenicsx.null_space import null_space_of
+from cosolve.plugins.fenicsx.predictor import PREDICTORS, Predictor, predicted
 from cosolve.plugins.fenicsx.reference import PerBlock, Reference, ReferenceNorm, per_block
 
 logger = logging.getLogger(__name__)
@@ -68,6 +69,7 @@ class FormSolver(Solver):
         null_space: `"constant"`, functions that span it, or a `PETSc.NullSpace`; taken for the left one, too.
         block_names: Names for the fields of a mixed space; `"0"`, `"1"`, ... by default.
         reuse_jacobian: Keep the factorised Jacobian over iterations and steps while Newton converges fast with it.
+        predictor: Start of a step that gets none: the previous state, or a polynomial through the last two or three.
 
     Raises:
         BadInputError: A form, tolerance, block name or option cannot be used.
@@ -98,9 +100,13 @@ class FormSolver(Solver):
         null_space: Any = None,
         block_names: Sequence[str] | None = None,
         reuse_jacobian: bool = False,
+        predictor: Predictor = "previous",
     ) -> None:
         if not 0.0 <= rtol < 1.0:
             raise BadInputError(f"rtol must be at least 0 and below 1, found {rtol!r}; 1e-8 is the default")
+        if predictor not in PREDICTORS:
+            raise BadInputError(unknown_name("predictor", predictor, PREDICTORS))
+        self._order = PREDICTORS[predictor]
         functions = [] if previous is None else list(previous) if isinstance(previous, (list, tuple)) else [previous]
         self.u = u
         self.mesh = u.function_space.mesh
@@ -165,7 +171,7 @@ class FormSolver(Solver):
         return self.step(Query(self.initial_state(), parameters=parameters or {}, transaction="solve"), x0)
 
     def _step(self, query: Query, x0: Array | None) -> SolveResult:
-        return self._iterate(query, query.state if x0 is None else x0, None)
+        return self._iterate(query, predicted(query, self._order) if x0 is None else x0, None)
 
     def _correct(self, query: Query, x0: Array, max_iterations: int) -> SolveResult:
         return self._iterate(query, x0, max_iterations)
