@@ -137,6 +137,10 @@ class FaultAwareCommunicator:
         if self.size > 1:
             self._meet(_KINDS[name] + 8.0 * detail)
 
+    def agreed(self) -> Exception | None:
+        """Return the fault that all ranks agreed on in the current section, if any (not collective)."""
+        return self.fault
+
     # The meeting
     def _meet(self, kind: float, *, seconds: float = 0.0, vote: float = 0.0) -> None:
         mine, ours = self._mine, self._ours
@@ -148,6 +152,8 @@ class FaultAwareCommunicator:
         mine[_SECONDS] = seconds
         mine[_VOTE] = vote
         self.raw.Allreduce(mine, ours, self._max)
+        self.seconds = float(ours[_SECONDS])
+        self.vote = float(ours[_VOTE])
         if ours[_FAULT] > 0.0:
             self._unwind(self.size - int(ours[_FAULT]), "")
         if ours[_KIND] != -ours[_ANTIKIND]:
@@ -158,15 +164,15 @@ class FaultAwareCommunicator:
             sentence = self.raw.bcast(self.output_failure, root=self.size - int(ours[_OUTPUT]))
             self.fault = OutputError(sentence)
             raise self.fault
-        self.seconds = float(ours[_SECONDS])
-        self.vote = float(ours[_VOTE])
 
-    def _confess(self, error: BaseException) -> NoReturn:
+    def _confess(self, error: BaseException, seconds: float) -> NoReturn:
         """Hold the one meeting of a rank whose code failed, then raise what all ranks raise."""
         mine, ours = self._mine, self._ours
         mine[:] = 0.0
         mine[_FAULT] = self.size - self.rank
+        mine[_SECONDS] = seconds
         self.raw.Allreduce(mine, ours, self._max)
+        self.seconds = float(ours[_SECONDS])
         self._unwind(self.size - int(ours[_FAULT]), _describe(error), error)
 
     def _unwind(self, root: int, cause: str, error: BaseException | None = None) -> NoReturn:
@@ -220,7 +226,8 @@ class Consensus:
     ) -> T:
         """Run `fn` on every rank, then agree (collective).
 
-        After it, `seconds` is the longest time over the ranks and `vote` the largest vote.
+        After it, `seconds` is the longest time over the ranks and `vote` the largest vote; after a fault, `seconds` is
+        the time that the failed rank took.
 
         Args:
             label: Who is at work, for the sentence: "surrogate 'fno'".
@@ -249,20 +256,24 @@ class Consensus:
                 raise MissedDeadlineError(f"needed {seconds:.3g} s, its deadline is {deadline_seconds:.3g} s")
             ballot = 0.0 if vote is None else vote(value)
         except BaseException as error:
-            if comm.fault is not None:  # all ranks agreed on it already, in a meeting inside fn
-                if error is comm.fault:
+            agreed = comm.agreed()
+            if agreed is not None:  # by all ranks already, in a meeting inside fn
+                if error is agreed:
                     raise
-                raise comm.fault from error
+                raise agreed from error
             if not isinstance(error, KeyboardInterrupt):
                 _LOGGER.debug("%s failed on rank %d at step %d", label, comm.rank, step, exc_info=True)
             comm._label, comm._step = label, step
+            seconds = time.perf_counter() - start
             if self.size > 1:
-                comm._confess(error)
+                comm._confess(error, seconds)
+            comm.seconds = seconds
             if isinstance(error, (KeyboardInterrupt, RankFaultError)):
                 raise
             raise rank_fault(label, 0, step, _describe(error)) from error
-        if comm.fault is not None:  # fn swallowed the agreed error; the others have unwound
-            raise comm.fault
+        swallowed = comm.agreed()
+        if swallowed is not None:  # fn went on after the agreed error, which the other ranks have unwound to
+            raise swallowed
         if self.size > 1:
             comm._label, comm._step = label, step
             comm._meet(_CLOSE, seconds=seconds, vote=ballot)

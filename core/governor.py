@@ -30,7 +30,8 @@ _TRIALS: Final = 4
 _PROBES: Final = 2
 _FIRST_INTERVAL: Final = 16
 _LONGEST_INTERVAL: Final = 4096
-_ASKS_BETWEEN_REFERENCES: Final = 64
+_FIRST_GAP: Final = 4
+_LONGEST_GAP: Final = 64
 _MARGIN: Final = 1.02
 _HOPELESS: Final = 3.0
 
@@ -47,6 +48,7 @@ class Account:
     asked: int = 0
     asked_since_reference: int = 0
     transactions: int = 0
+    gap: int = _FIRST_GAP
     interval: int = _FIRST_INTERVAL
     next_probe: int = 0
     price: float = 0.0
@@ -66,7 +68,7 @@ class Account:
             if self.reference_count < _START_REFERENCES:
                 self.why = "reference"
                 return False
-            if self.asked_since_reference >= _ASKS_BETWEEN_REFERENCES and self.reference_price <= affordable:
+            if self.asked_since_reference >= self.gap and self.reference_price <= affordable:
                 self.why = "reference"
                 return False
             self.why = "on"
@@ -123,6 +125,8 @@ class Account:
             self.references.clear()  # the first one, with its warm-up, served until there was another
         self.references.append(seconds)
         self.reference_count += 1
+        if self.asked_since_reference >= self.gap:
+            self.gap = min(2 * self.gap, _LONGEST_GAP)
         self.asked_since_reference = 0
         self.reference_price = max(0.0, self.reference_price + extra)
 

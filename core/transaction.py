@@ -92,12 +92,15 @@ class OpenTransaction:
         if self._solver_memory:
             self._solver.restore(self._copied(self._solver_memory))
         if proposers:
-            self.roll_back_proposers()
+            for proposer, memory in self._memories:
+                if memory:
+                    proposer.restore(self._copied(memory))
 
-    def roll_back_proposers(self) -> None:
-        """Restore the memory of the proposers: what `predict` did to it never happened (not collective)."""
-        for proposer, memory in self._memories:
-            if memory:
+    def restore_proposer(self, proposer: Surrogate) -> None:
+        """Restore the state and the memory of one proposer (not collective)."""
+        self.repair()
+        for known, memory in self._memories:
+            if known is proposer and memory:
                 proposer.restore(self._copied(memory))
 
     def own(self, value: Array) -> Array:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
@@ -55,7 +55,12 @@ class Verdict:
 
     def as_record(self) -> dict[str, Any]:
         """Return the verdict as JSON-serialisable values for the ledger."""
-        record = asdict(self)
-        record["decision"] = self.decision.value
-        record["grade"] = self.grade.value
-        return record
+        return {
+            "decision": self.decision.value,
+            "grade": self.grade.value,
+            "measure": self.measure,
+            "tolerance": self.tolerance,
+            "reason": self.reason,
+            "verifier": self.verifier,
+            "cost_seconds": self.cost_seconds,
+        }

@@ -1,0 +1,368 @@
+"""The one primitive: propose, agree, judge, agree, then commit, correct or roll back, and record."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, Protocol
+
+from cosolve.core.arrays import Array
+from cosolve.core.asking import Asking, Trial
+from cosolve.core.consensus import Consensus
+from cosolve.core.coupling import Mode
+from cosolve.core.errors import BadInputError
+from cosolve.core.governor import Asked, Governor
+from cosolve.core.ladder import Failed, Ladder, LadderEnd
+from cosolve.core.ledger import Ledger
+from cosolve.core.outcome import Outcome
+from cosolve.core.prediction import Prediction
+from cosolve.core.query import Query
+from cosolve.core.recording import Hooks, Recording
+from cosolve.core.result import Status
+from cosolve.core.solver import Solver, SolveResult
+from cosolve.core.surrogate import Surrogate
+from cosolve.core.tournament import PREVIOUS, Tournament
+from cosolve.core.transaction import OpenTransaction
+from cosolve.core.verdict import Decision, Grade, Verdict
+from cosolve.core.verifier import Verifier
+
+_MODES = ("replace", "correct", "initial_guess", "shadow", "off")
+
+
+class Heartbeat(Protocol):
+    """What is told that the run is alive: the watchdog."""
+
+    def beat(self) -> None: ...  # noqa: D102
+
+
+class Session:
+    """Joins solver, verifier, governor and ledger.
+
+    `attempt` may be called from `Loop`, from an `Attachment`, or by the user in an own `while`.
+
+    Args:
+        solver: The classical solver; the session works on `solver.comm`.
+        verifier: The judge; None is allowed in the modes `initial_guess` and `off`, which need none.
+        mode: What a proposal may become.
+
+            * `replace`: the state itself, when the verdict is accept; a start of a few iterations when it is correct.
+            * `correct`: a start of a few iterations, unless the verdict is reject.
+            * `initial_guess`: a start of the full solve; the candidates are ranked by `solver.measure`.
+            * `shadow`: nothing; it is asked and judged, the solver's value is used, the ledger keeps the difference.
+            * `off`: nothing; nobody is asked.
+        governor: Decides who is asked; by default one that measures.
+        ledger: Where everything is recorded; None records nothing.
+        hooks: Observers.
+        grade: `Grade.CERTIFIED` refuses acceptances by an estimate.
+        max_corrections: Nonlinear iterations of a correction.
+        smallest_step_fraction: The ladder's smallest step, as a fraction of the query's.
+        deadline_seconds: A proposer or verifier that takes longer on some rank has failed on all.
+        solver_deadline_seconds: The same for a correction or classical step.
+        heartbeat: Told at each transaction that the run is alive.
+
+    Raises:
+        BadInputError: An argument has no meaning; names it.
+    """
+
+    def __init__(
+        self,
+        solver: Solver,
+        verifier: Verifier | None,
+        *,
+        mode: Mode = "replace",
+        governor: Governor | None = None,
+        ledger: Ledger | None = None,
+        hooks: Hooks | None = None,
+        grade: Grade | None = None,
+        max_corrections: int = 3,
+        smallest_step_fraction: float = 1 / 8,
+        deadline_seconds: float | None = None,
+        solver_deadline_seconds: float | None = None,
+        heartbeat: Heartbeat | None = None,
+    ) -> None:
+        _check_settings(mode, verifier, max_corrections, smallest_step_fraction, deadline_seconds)
+        self.solver = solver
+        self.verifier = verifier
+        self.mode: Mode = mode
+        self.governor = Governor() if governor is None else governor
+        self.ledger = ledger
+        self.hooks = hooks
+        self.heartbeat = heartbeat
+        self.consensus = Consensus(solver.comm)
+        self._max_corrections = max_corrections
+        self._transaction = OpenTransaction(solver)
+        self._asking = Asking(
+            solver, verifier, self.consensus, self._transaction, grade=grade, deadline_seconds=deadline_seconds
+        )
+        self._ladder = Ladder(
+            solver,
+            self.consensus,
+            self._transaction,
+            smallest_step_fraction=smallest_step_fraction,
+            deadline_seconds=solver_deadline_seconds,
+        )
+        self._tournament = Tournament()
+        self._known: tuple[Surrogate, ...] = ()
+        self._bound: list[Surrogate] = []
+        self._recording = Recording(mode, self._transaction, ledger, hooks)
+
+    # The primitive
+    def attempt(self, query: Query, proposers: Sequence[Surrogate] = ()) -> Outcome:
+        """Advance or solve `query`: the answer passes the verifier's or the solver's own test (collective).
+
+        Args:
+            query: The question; its state is never changed.
+            proposers: Who may propose, in order of preference; names must be unique.
+
+        Returns:
+            The outcome. A failure is a status, not an exception: the state is rolled back then.
+
+        Raises:
+            RankFaultError: The state does not fit the solver, or its memory cannot be kept; on every rank.
+            OutputError: The ledger cannot be written any more; on every rank.
+            InterruptedRunError: Ctrl-C fell into code of a plugin; the state is rolled back.
+            BadInputError: Two proposers share a name, or a replayed ledger is too short.
+        """
+        started = time.perf_counter()
+        if self.heartbeat is not None:
+            self.heartbeat.beat()
+        chain = proposers if type(proposers) is tuple else tuple(proposers)
+        self._begin(query, chain)
+        trial = Trial(query)
+        try:
+            outcome, plan = self._resolve(trial, chain)
+        except BaseException:
+            self._transaction.roll_back()
+            raise
+        return self._finish(trial, outcome, plan, chain, started)
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether the ranks agreed to stop after the current transaction (the same on every rank)."""
+        return self.consensus.interrupted
+
+    @property
+    def stats(self) -> dict[str, Any]:
+        """Counts, seconds (longest over the ranks, machinery of this rank), copies and bytes so far."""
+        return self._recording.stats()
+
+    def close(self) -> None:
+        """Write what waits and free the duplicated communicator (collective). Idempotent."""
+        if self.ledger is not None:
+            self.ledger.flush()
+        self.consensus.close()
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    @property
+    def verdicts(self) -> tuple[Verdict, ...]:
+        """The verdicts so far, the last 10 000 of a long run."""
+        return tuple(self._recording.verdicts)
+
+    # Parts of an attempt
+    def _begin(self, query: Query, proposers: tuple[Surrogate, ...]) -> None:
+        consensus = self.consensus
+        if self.ledger is not None and self.ledger.failure:
+            consensus.comm.output_failure = self.ledger.failure
+        if proposers != self._known:
+            names = [proposer.name for proposer in proposers]
+            if len(set(names)) != len(names):
+                raise BadInputError(f"two proposers share a name: {', '.join(names)}; give each its own")
+            for proposer in proposers:
+                if not any(proposer is bound for bound in self._bound):
+                    consensus.run(f"surrogate {proposer.name!r}", query.step, partial(proposer.bind, self.solver))
+                    self._bound.append(proposer)
+            self._known = proposers
+            if self.ledger is not None:
+                consensus.run("snapshot", query.step, lambda: None, vote=lambda _: float(query.state.nbytes))
+                self.ledger.rejected.fit_to(int(consensus.vote))
+        consensus.run("snapshot", query.step, lambda: self._transaction.begin(query, proposers))
+
+    def _resolve(self, trial: Trial, proposers: tuple[Surrogate, ...]) -> tuple[Outcome, tuple[str, ...]]:
+        """Find the value; return the outcome, its value not yet owned, and the names the governor allowed."""
+        names = tuple(proposer.name for proposer in proposers)
+        step = trial.query.step
+        if self.mode == "off":
+            return self._fall_back(trial, None), ()
+        if self.mode == "initial_guess":
+            return self._guess(trial, proposers)
+        plan = names if self.mode == "shadow" else self.governor.plan(step, names)
+        return self._propose(trial, proposers, plan), plan
+
+    def _propose(self, trial: Trial, proposers: tuple[Surrogate, ...], plan: tuple[str, ...]) -> Outcome:
+        shadow = self.mode == "shadow"
+        best: Prediction | None = None
+        decided: Outcome | None = None
+        for proposer in proposers:
+            if proposer.name not in plan:
+                trial.chain.append(Asked(proposer.name, asked=False))
+                continue
+            before = trial.cost.work
+            prediction = self._asking.ask(proposer, trial)
+            if prediction is not None:
+                verdict = self._asking.judge(proposer, prediction, trial)
+                if shadow:
+                    best = best or prediction
+                elif verdict.decision is not Decision.REJECT:
+                    own = trial.cost.work - before
+                    decided = self._take(trial, proposer, prediction, verdict)
+                    if decided is not None:
+                        trial.chain.append(Asked(proposer.name, True, own))
+                        break
+            trial.chain.append(Asked(proposer.name, True, trial.cost.work - before, followed=True))
+        self._recording.tell_verdict(trial)
+        if decided is not None:
+            return decided
+        outcome = self._fall_back(trial, trial.verdicts[-1] if trial.verdicts else None)
+        if best is not None and outcome.ok:
+            self._compare(trial, best, outcome.value)
+        return outcome
+
+    def _take(self, trial: Trial, proposer: Surrogate, prediction: Prediction, verdict: Verdict) -> Outcome | None:
+        """Commit an accepted proposal or correct it; None when the correction does not hold."""
+        query = trial.query
+        if verdict.decision is Decision.ACCEPT and self.mode == "replace":
+            return self._outcome(trial, prediction.value, proposer.name, verdict)
+        solved = self._ladder.correct(query, prediction.value, self._max_corrections, trial.cost)
+        if isinstance(solved, Failed):
+            trial.notes.setdefault("failures", []).append(f"correction of {proposer.name!r}: {solved.why}")
+            return None
+        return self._outcome(trial, solved.value, f"{proposer.name}+correct", verdict, solved, "correct")
+
+    def _guess(self, trial: Trial, proposers: tuple[Surrogate, ...]) -> tuple[Outcome, tuple[str, ...]]:
+        """Run a tournament of starts, then the full solve."""
+        query, names = trial.query, tuple(proposer.name for proposer in proposers)
+        if self.governor.mode == "replay":
+            plan = self.governor.plan(query.step, names)
+        else:
+            plan = self._tournament.due(names) if self.governor.plan(query.step, ("initial_guess",)) else ()
+        if not plan:
+            trial.chain.append(Asked("initial_guess", asked=False))
+            return self._fall_back(trial, None), plan
+        starts = {} if PREVIOUS in names else {PREVIOUS: query.state}
+        for proposer in proposers:
+            if proposer.name in plan:
+                prediction = self._asking.ask(proposer, trial)
+                if prediction is not None:
+                    starts[proposer.name] = prediction.value
+        ratios = {name: self._asking.measure(start, trial) for name, start in starts.items()}
+        best = self._tournament.winner(ratios)
+        trial.notes["ratios"] = ratios
+        trial.chain.append(Asked("initial_guess", True, trial.cost.work))
+        decision = Decision.REJECT if best == PREVIOUS else Decision.CORRECT
+        verdict = Verdict(
+            decision,
+            Grade.CERTIFIED,
+            ratios.get(best, float("inf")),
+            ratios.get(PREVIOUS, float("inf")),
+            f"of {len(ratios)} starts {best!r} has the smallest residual; the solve from it meets the solver's test",
+            "tournament",
+            trial.cost.verify,
+        )
+        self._asking.note(trial, best, verdict)
+        self._recording.tell_verdict(trial)
+        if best in starts:
+            solved = self._ladder.solve_from(query, starts[best], trial.cost)
+            if isinstance(solved, SolveResult):
+                source = "solver" if best == PREVIOUS else f"{best}+solve"
+                return self._outcome(trial, solved.value, source, verdict, solved), plan
+            trial.notes.setdefault("failures", []).append(f"solve from {best!r}: {solved.why}")
+        return self._fall_back(trial, verdict), plan
+
+    def _fall_back(self, trial: Trial, verdict: Verdict | None) -> Outcome:
+        """Step classically: the plan where nobody was asked, the ladder where somebody was."""
+        end = self._ladder.climb(trial.query, trial.cost)
+        if end.failures:
+            trial.notes.setdefault("failures", []).extend(end.failures)
+        if end.solve is None:
+            return self._stopped(trial, end, verdict)
+        planned = (not trial.asked or self.mode == "shadow") and end.parts == 1
+        source = "solver" if end.parts == 1 else f"solver/{end.parts}"
+        return self._outcome(trial, end.solve.value, source, verdict, end.solve, "" if planned else end.rung)
+
+    def _stopped(self, trial: Trial, end: LadderEnd, verdict: Verdict | None) -> Outcome:
+        query = trial.query
+        message = (
+            f"solver {self.solver.name!r} found no value at step {query.step} "
+            f"(t = {query.t:.6g}, dt = {query.dt:.6g}): {'; '.join(end.failures)}. "
+            "The state is that of the last accepted step; choose a smaller step, more iterations or a looser tolerance"
+        )
+        return Outcome(
+            query.state,
+            query.t,
+            "",
+            verdict,
+            tuple(trial.verdicts),
+            None,
+            end.status,
+            message,
+            trial.cost,
+            end.rung,
+            tuple(trial.asked),
+        )
+
+    def _outcome(
+        self,
+        trial: Trial,
+        value: Array,
+        source: str,
+        verdict: Verdict | None,
+        solve: SolveResult | None = None,
+        rung: str = "",
+    ) -> Outcome:
+        return Outcome(
+            self._transaction.own(value),
+            trial.query.t_end,
+            source,
+            verdict,
+            tuple(trial.verdicts),
+            solve,
+            Status.SUCCESS,
+            "",
+            trial.cost,
+            rung,
+            tuple(trial.asked),
+        )
+
+    def _compare(self, trial: Trial, prediction: Prediction, value: Array) -> None:
+        """Note what a shadow proposal was away from the solver's value, relative in the solver's norm."""
+        solver = self.solver
+
+        def distance() -> float:
+            scale = solver.norm(value)
+            return solver.norm(prediction.value - value) / scale if scale > 0.0 else float("nan")
+
+        trial.notes["shadow_error"] = self.consensus.run(f"solver {solver.name!r}", trial.query.step, distance)
+
+    def _finish(
+        self, trial: Trial, outcome: Outcome, plan: tuple[str, ...], proposers: tuple[Surrogate, ...], started: float
+    ) -> Outcome:
+        self._transaction.repair()  # whoever changed it in place, the caller's state is as it was
+        if outcome.ok:
+            self._asking.observe(proposers, trial.query, outcome.value)
+        else:
+            self._transaction.roll_back()
+        governed = self.mode not in ("shadow", "off")
+        events = self.governor.record(trial.chain, trial.cost.work) if governed else []
+        self._recording.finish(trial, outcome, plan, events, started)
+        return outcome
+
+
+def _check_settings(
+    mode: str, verifier: Verifier | None, max_corrections: int, fraction: float, deadline: float | None
+) -> None:
+    if mode not in _MODES:
+        raise BadInputError(f"mode must be one of {', '.join(_MODES)}, got {mode!r}")
+    if verifier is None and mode not in ("initial_guess", "off"):
+        raise BadInputError(f"mode {mode!r} needs a verifier; only initial_guess and off can do without")
+    if max_corrections < 1:
+        raise BadInputError(f"max_corrections must be at least 1, got {max_corrections!r}")
+    if not 0.0 < fraction <= 1.0:
+        raise BadInputError(f"smallest_step_fraction must lie in (0, 1], got {fraction!r}")
+    if deadline is not None and not deadline > 0.0:
+        raise BadInputError(f"deadline_seconds must be positive, got {deadline!r}")
