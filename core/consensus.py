@@ -70,6 +70,7 @@ class FaultAwareCommunicator:
         self.vote = 0.0
         self._label = ""
         self._step = 0
+        self._depth = 0
         self._mine = np.zeros(_SLOTS)
         self._ours = np.zeros(_SLOTS)
         self._max: Any = None
@@ -246,6 +247,23 @@ class Consensus:
             OutputError: A rank could not write its output.
         """
         comm = self.comm
+        comm._depth += 1
+        try:
+            return self._run(label, step, fn, deadline_seconds, vote)
+        finally:
+            comm._depth -= 1
+            if comm._depth == 0:
+                comm.fault = None  # all ranks have unwound: what follows starts afresh
+
+    def _run(
+        self,
+        label: str,
+        step: int,
+        fn: Callable[[], T],
+        deadline_seconds: float | None,
+        vote: Callable[[T], float] | None,
+    ) -> T:
+        comm = self.comm
         comm._label, comm._step = label, step
         comm.fault = None
         start = time.perf_counter()
@@ -299,7 +317,7 @@ class Consensus:
     @property
     def interrupted(self) -> bool:
         """Whether the ranks agreed to stop after the current transaction."""
-        return self.comm.interrupted
+        return self.comm.interrupted or (self.size == 1 and self.comm.interrupt)
 
     def close(self) -> None:
         """Free the duplicate, if there is one (collective). Idempotent."""

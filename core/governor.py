@@ -18,7 +18,7 @@ from __future__ import annotations
 import statistics
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Final, Literal
 
 from cosolve.core.errors import BadInputError
@@ -130,6 +130,19 @@ class Account:
         self.asked_since_reference = 0
         self.reference_price = max(0.0, self.reference_price + extra)
 
+    def memory(self) -> dict[str, Any]:
+        """Return all of it as JSON values."""
+        values = {item.name: getattr(self, item.name) for item in fields(self)}
+        return {name: list(value) if isinstance(value, deque) else value for name, value in values.items()}
+
+    def restore(self, memory: Mapping[str, Any]) -> None:
+        """Take back what `memory` returned; unknown names are left out."""
+        for item in fields(self):
+            if item.name in memory:
+                old = getattr(self, item.name)
+                new = memory[item.name]
+                setattr(self, item.name, deque(new, maxlen=old.maxlen) if isinstance(old, deque) else new)
+
     def _switch_off(self, interval: int) -> None:
         self.on = False
         self.interval = interval
@@ -236,6 +249,15 @@ class Governor:
     def account(self, name: str) -> Account:
         """Return what is known of a proposer, for reports and tests."""
         return self._account(name)
+
+    def memory(self) -> dict[str, Any]:
+        """Return all accounts as JSON values, for a checkpoint."""
+        return {name: account.memory() for name, account in self._accounts.items()}
+
+    def restore(self, memory: Mapping[str, Mapping[str, Any]]) -> None:
+        """Take back what `memory` returned."""
+        for name, values in memory.items():
+            self._account(name).restore(values)
 
     def _account(self, name: str) -> Account:
         account = self._accounts.get(name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, Protocol
 
@@ -11,7 +11,7 @@ from cosolve.core.arrays import Array
 from cosolve.core.asking import Asking, Trial
 from cosolve.core.consensus import Consensus
 from cosolve.core.coupling import Mode
-from cosolve.core.errors import BadInputError
+from cosolve.core.errors import BadInputError, InterruptedRunError
 from cosolve.core.governor import Asked, Governor
 from cosolve.core.ladder import Failed, Ladder, LadderEnd
 from cosolve.core.ledger import Ledger
@@ -137,6 +137,31 @@ class Session:
             raise
         return self._finish(trial, outcome, plan, chain, started)
 
+    def bind(self, proposers: Sequence[Surrogate], *, step: int = 0) -> None:
+        """Introduce proposers to the solver, each once (collective); `attempt` does it for new ones.
+
+        Raises:
+            BadInputError: Two proposers share a name.
+            RankFaultError: A proposer cannot work with this solver.
+        """
+        names = [proposer.name for proposer in proposers]
+        if len(set(names)) != len(names):
+            raise BadInputError(f"two proposers share a name: {', '.join(names)}; give each its own")
+        for proposer in proposers:
+            if not any(proposer is bound for bound in self._bound):
+                self.consensus.run(f"surrogate {proposer.name!r}", step, partial(proposer.bind, self.solver))
+                self._bound.append(proposer)
+        self._known = tuple(proposers)
+
+    def memory(self) -> dict[str, Any]:
+        """Return what governor and tournament know, as JSON values for a checkpoint (not collective)."""
+        return {"governor": self.governor.memory(), "tournament": self._tournament.memory()}
+
+    def restore(self, memory: Mapping[str, Any]) -> None:
+        """Take back what `memory` returned (not collective)."""
+        self.governor.restore(memory.get("governor", {}))
+        self._tournament.restore(memory.get("tournament", {}))
+
     @property
     def interrupted(self) -> bool:
         """Whether the ranks agreed to stop after the current transaction (the same on every rank)."""
@@ -170,18 +195,13 @@ class Session:
         if self.ledger is not None and self.ledger.failure:
             consensus.comm.output_failure = self.ledger.failure
         if proposers != self._known:
-            names = [proposer.name for proposer in proposers]
-            if len(set(names)) != len(names):
-                raise BadInputError(f"two proposers share a name: {', '.join(names)}; give each its own")
-            for proposer in proposers:
-                if not any(proposer is bound for bound in self._bound):
-                    consensus.run(f"surrogate {proposer.name!r}", query.step, partial(proposer.bind, self.solver))
-                    self._bound.append(proposer)
-            self._known = proposers
+            self.bind(proposers, step=query.step)
             if self.ledger is not None:
                 consensus.run("snapshot", query.step, lambda: None, vote=lambda _: float(query.state.nbytes))
                 self.ledger.rejected.fit_to(int(consensus.vote))
         consensus.run("snapshot", query.step, lambda: self._transaction.begin(query, proposers))
+        if consensus.interrupted:
+            raise InterruptedRunError(f"interrupted before step {query.step}; nothing of it was tried")
 
     def _resolve(self, trial: Trial, proposers: tuple[Surrogate, ...]) -> tuple[Outcome, tuple[str, ...]]:
         """Find the value; return the outcome, its value not yet owned, and the names the governor allowed."""

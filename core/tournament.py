@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 PREVIOUS: Final = "previous"
 """The last accepted state: always a candidate, and free."""
@@ -48,3 +48,13 @@ class Tournament:
             self._next[name] = self._round + wait
         self._round += 1
         return best
+
+    def memory(self) -> dict[str, Any]:
+        """Return what it remembers, as JSON values."""
+        return {"losses": dict(self._losses), "next": dict(self._next), "round": self._round}
+
+    def restore(self, memory: Mapping[str, Any]) -> None:
+        """Take back what `memory` returned."""
+        self._losses = dict(memory.get("losses", {}))
+        self._next = dict(memory.get("next", {}))
+        self._round = int(memory.get("round", 0))
