@@ -33,7 +33,7 @@ class CouplingContext:
         session: Proposes, agrees, judges, commits; owns ledger, governor and collectives.
         solver: The classical solver.
         proposers: Surrogates and classical proposers, in order of preference.
-        verifier: The judge.
+        verifier: The judge; None in modes where nothing is judged (`off`, `initial_guess`).
         problem: The case's problem; None in a user's own script.
         parameters: What surrogates see as `Query.parameters`.
         directory: Output folder, None when nothing is written.
@@ -43,7 +43,7 @@ class CouplingContext:
     session: Session
     solver: Solver
     proposers: Sequence[Surrogate]
-    verifier: Verifier
+    verifier: Verifier | None
     problem: Problem | None = None
     parameters: Mapping[str, Any] = field(default_factory=dict)
     directory: Path | None = None

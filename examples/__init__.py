@@ -1,1 +1,16 @@
-"""Part of cosolve."""
+"""Runnable examples, named by problem; registered exactly as a third-party plugin registers its own."""
+
+from __future__ import annotations
+
+from cosolve.core.entries import Entry
+from cosolve.core.hookspecs import hookimpl
+from cosolve.examples.cahn_hilliard import registration as cahn_hilliard
+from cosolve.examples.heat import registration as heat
+
+COSOLVE_API_VERSION = 1
+
+
+@hookimpl
+def cosolve_problems() -> list[Entry]:
+    """Register the problems of the examples."""
+    return [*heat.PROBLEMS, *cahn_hilliard.PROBLEMS]

@@ -10,6 +10,7 @@ PROBLEMS = (
         summary="spinodal decomposition, mixed P1 x P1, energy-dissipating implicit steps (FEniCSx)",
         factory="cosolve.examples.cahn_hilliard.problem:CahnHilliardProblem",
         options="cosolve.examples.cahn_hilliard.options:CahnHilliardOptions",
+        solver_options="cosolve.plugins.fenicsx.options:FormSolverOptions",
         requires=("dolfinx", "petsc4py", "mpi4py"),
         capabilities=("mpi",),
     ),

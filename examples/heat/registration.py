@@ -10,6 +10,7 @@ PROBLEMS = (
         summary="nonlinear heat conduction with a pulsed source, fully implicit, random parameters (FEniCSx)",
         factory="cosolve.examples.heat.problem:HeatProblem",
         options="cosolve.examples.heat.options:HeatOptions",
+        solver_options="cosolve.plugins.fenicsx.options:FormSolverOptions",
         requires=("dolfinx", "petsc4py", "mpi4py"),
         capabilities=("trainable", "mpi"),
     ),

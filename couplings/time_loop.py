@@ -1,0 +1,186 @@
+"""The step-level coupling: each step is proposed, judged by the residual of that very step, corrected or solved.
+
+What a proposal may become is the session's mode:
+
+* `replace`: the state itself when its residual is below a stated fraction of the step's tolerance (certified), a start
+  of a few Newton or chord iterations when it is near, nothing when it is far;
+* `correct`: a start of a few iterations;
+* `initial_guess`: a start of the full solve, in a tournament with the previous and the extrapolated states;
+* `shadow`: nothing, but it is judged and compared with the solver's value;
+* `off`: nothing, the classical run.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, TypeAlias
+
+from cosolve.core.arrays import Array
+from cosolve.core.coupling import Coupling, CouplingContext, Mode, VerdictFalls
+from cosolve.core.errors import BadInputError
+from cosolve.core.governor import Governor
+from cosolve.core.ledger import Ledger
+from cosolve.core.loop import Loop, LoopState
+from cosolve.core.query import Transaction
+from cosolve.core.registry import Registry
+from cosolve.core.result import Result
+from cosolve.core.session import Session
+from cosolve.core.solver import Solver
+from cosolve.core.surrogate import Surrogate
+from cosolve.core.verdict import Grade
+from cosolve.core.verifier import Verifier
+from cosolve.couplings.options import TimeLoopOptions
+
+OnStep: TypeAlias = Callable[[LoopState], None]
+"""Called on every rank after each committed step, with its time, value and outcome, to write fields for instance."""
+
+CLASSICAL_STARTS = ("linear_extrapolation", "quadratic_extrapolation")
+
+
+class TimeLoop(Coupling):
+    """Advances the solver's initial state over the time span, one transaction for each step.
+
+    Args:
+        context: Session, solver, proposers and problem; `settings` are `TimeLoopOptions`.
+        span: Start, end and step; None for those of the problem.
+        on_step: Called after each committed step.
+        state: State to start from; None for the solver's initial state.
+
+    Raises:
+        BadInputError: There is no time span, or it is empty.
+    """
+
+    name: ClassVar[str] = "time_loop"
+    transaction: ClassVar[Transaction] = "step"
+    verdict_falls: ClassVar[VerdictFalls] = "now"
+
+    def __init__(
+        self,
+        context: CouplingContext,
+        span: tuple[float, float, float] | None = None,
+        *,
+        on_step: OnStep | None = None,
+        state: Array | None = None,
+    ) -> None:
+        super().__init__(context)
+        options = context.settings if isinstance(context.settings, TimeLoopOptions) else TimeLoopOptions()
+        if span is None and context.problem is not None:
+            span = context.problem.time_span
+        if span is None:
+            raise BadInputError("time_loop needs a problem with a time span, or `span=(start, end, step)`")
+        t, t_end, dt = span
+        self.span = (t, t_end if options.t_end is None else options.t_end, dt if options.dt is None else options.dt)
+        check_span(*self.span)
+        self.proposers: list[Surrogate] = list(context.proposers)
+        if context.session.mode == "initial_guess" and options.classical_starts:
+            self.proposers += classical_starts({proposer.name for proposer in self.proposers})
+        self._on_step = on_step
+        self._state = state
+
+    def run(self) -> Result:
+        """Run to the end (collective)."""
+        context = self.context
+        t, t_end, dt = self.span
+        loop = Loop(
+            context.session,
+            self.proposers,
+            t=t,
+            t_end=t_end,
+            dt=dt,
+            state=context.solver.initial_state() if self._state is None else self._state,
+            parameters=context.parameters,
+            directory=context.directory,
+            on_step=self._on_step,
+        )
+        return loop.run()
+
+
+def time_loop(
+    solver: Solver,
+    proposers: Surrogate | Sequence[Surrogate] = (),
+    *,
+    t_end: float,
+    dt: float,
+    t: float = 0.0,
+    state: Array | None = None,
+    mode: Mode = "replace",
+    verifier: Verifier | None = None,
+    parameters: Mapping[str, Any] | None = None,
+    grade: Grade | None = None,
+    governor: Governor | None = None,
+    directory: str | Path | None = None,
+    on_step: OnStep | None = None,
+    raise_on_failure: bool = True,
+    **session_options: Any,
+) -> Result:
+    """Run a hybrid time loop from a user's own script (collective).
+
+    ```python
+    result = cosolve.time_loop(solver, [surrogate], t_end=1.0, dt=0.01, directory="runs/mine")
+    print(result.stats["accepted"], "of", result.stats["steps"], "steps came from the surrogate")
+    ```
+
+    Args:
+        solver: The classical solver; its residual judges, and it takes over where a proposal fails.
+        proposers: Surrogates in order of preference; none of them is trusted. Empty for the classical run.
+        t_end: End, in the problem's unit of time.
+        dt: Length of a step; the last one is shortened to meet `t_end`.
+        t: Start.
+        state: State at the start, owned values; None for the solver's initial state.
+        mode: What a proposal may become, see this module.
+        verifier: The judge; by default the solver's residual, accepted below half of the step's tolerance (certified).
+        parameters: What surrogates see as `Query.parameters`, and what the solver's constants of that name are set to.
+        grade: `Grade.CERTIFIED` refuses acceptances by estimates.
+        governor: Drops a surrogate that costs more than it saves; by default one that measures.
+        directory: Output folder for the ledger; None writes nothing.
+        on_step: Called on every rank with the loop's state after each committed step.
+        raise_on_failure: Raise when the run fails; False returns the result with its status.
+        **session_options: Further arguments of `Session`, e.g. `max_corrections`.
+
+    Returns:
+        The result: final state, status, verdicts, counts and costs.
+
+    Raises:
+        BadInputError: The time span or an option has no meaning.
+        NotConvergedError: The solver did not converge and no rung of the ladder was left.
+        RankFaultError: Code failed on a rank where no fallback could take over; raised on every rank.
+        OutputError: The output folder cannot be written.
+    """
+    check_span(t, t_end, dt)
+    chosen = [proposers] if isinstance(proposers, Surrogate) else list(proposers)
+    if verifier is None and mode not in ("off", "initial_guess"):
+        verifier = Registry.discover().load("verifier", "residual", where="time_loop")()
+    folder = None if directory is None else Path(directory)
+    ledger = None if folder is None else Ledger(folder, solver.comm)
+    session = Session(solver, verifier, mode=mode, governor=governor, ledger=ledger, grade=grade, **session_options)
+    try:
+        context = CouplingContext(
+            session,
+            solver,
+            chosen,
+            verifier,
+            parameters=parameters or {},
+            directory=folder,
+        )
+        result = TimeLoop(context, (t, t_end, dt), on_step=on_step, state=state).run()
+    finally:
+        session.close()
+        if ledger is not None:
+            ledger.close()
+    return result.raise_on_failure() if raise_on_failure else result
+
+
+def classical_starts(taken: set[str]) -> list[Surrogate]:
+    """Return the registered extrapolations that are not among the names `taken`."""
+    registry = Registry.discover()
+    return [registry.load("surrogate", name, where="time_loop")() for name in CLASSICAL_STARTS if name not in taken]
+
+
+def check_span(t: float, t_end: float, dt: float) -> None:
+    """Raise `BadInputError` unless `t < t_end` and `dt > 0`, all finite."""
+    if not (math.isfinite(t) and math.isfinite(t_end) and t < t_end):
+        raise BadInputError(f"the end of a time loop must come after its start, found t = {t!r} and t_end = {t_end!r}")
+    if not (math.isfinite(dt) and dt > 0.0):
+        raise BadInputError(f"dt must be a positive number, found {dt!r}")
