@@ -38,6 +38,8 @@ class CouplingContext:
         parameters: What surrogates see as `Query.parameters`.
         directory: Output folder, None when nothing is written.
         settings: The validated options of the coupling.
+        checkpoint_every: Transactions between checkpoints; 0 writes one only when the run stops early.
+        resume: Whether to go on from the newest checkpoint in `directory`.
     """
 
     session: Session
@@ -48,6 +50,8 @@ class CouplingContext:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     directory: Path | None = None
     settings: Any = None
+    checkpoint_every: int = 0
+    resume: bool = False
 
 
 class Coupling(ABC):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from cosolve.core.arrays import Array
-from cosolve.core.errors import CosolveError, InterruptedRunError, NotConvergedError, RankFaultError
+from cosolve.core.errors import BadInputError, CosolveError, InterruptedRunError, NotConvergedError, RankFaultError
 from cosolve.core.verdict import Verdict
 
 
@@ -29,6 +29,7 @@ class Status(Enum):
             Status.NOT_CONVERGED: NotConvergedError,
             Status.FAULT: RankFaultError,
             Status.INTERRUPTED: InterruptedRunError,
+            Status.GRADE_REFUSED: BadInputError,
         }.get(self, CosolveError)
 
 
@@ -44,6 +45,9 @@ class Result:
         message: The sentence with the details, empty when all went well.
         t: Time that was reached.
         directory: Where ledger, checkpoint, report and fields lie; None when nothing was written.
+        fields: Further named fields for the output, owned values like `value`: errors, or `source`, which holds for
+            each value the index into `sources` of who computed it.
+        sources: Names behind the field `source`; empty where every value has the source of the last transaction.
     """
 
     value: Array
@@ -53,6 +57,8 @@ class Result:
     message: str = ""
     t: float = 0.0
     directory: Path | None = None
+    fields: Mapping[str, Array] = field(default_factory=dict)
+    sources: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:

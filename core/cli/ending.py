@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import sys
-import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,12 +12,11 @@ from typing import Any, Final
 
 from cosolve.core.communicator import launched_by_mpi
 from cosolve.core.errors import BadInputError, CosolveError, InterruptedRunError, OutputError
+from cosolve.core.together import settle
 
 logger = logging.getLogger(__name__)
 
 _RANK_VARIABLES: Final = ("OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK", "MPI_LOCALRANKID", "SLURM_PROCID")
-_PATIENCE_SECONDS: Final = 5.0
-"""How long a rank that failed waits for all others to fail alike before it aborts the job."""
 
 
 def launched_rank() -> int:
@@ -80,28 +78,13 @@ def _leave(code: int, text: str) -> None:
         if comm is not None or launched_rank() == 0:
             _print(text)
         _exit(code)
+    settle(comm, code, text)
+    # All ranks are here, so a collective call is safe again.
+    texts = comm.allgather(text)
     rank = comm.Get_rank()
-    if _all_arrive(comm):
-        # All ranks are here, so a collective call is safe again.
-        texts = comm.allgather(text)
-        if rank == next((other for other, one in enumerate(texts) if one), 0):
-            _print(text if rank == 0 else f"rank {rank}: {text}")
-        _exit(code)
-    # The rank's place in line: of several that fail alone, the first prints and ends the job.
-    time.sleep(0.05 * rank)
-    _print(f"rank {rank} failed while other ranks went on, so the job is aborted: {text}")
-    comm.Abort(code)
-
-
-def _all_arrive(comm: Any) -> bool:
-    """Return whether every rank came here within a moment (a non-blocking barrier on the world)."""
-    request = comm.Ibarrier()
-    end = time.monotonic() + _PATIENCE_SECONDS
-    while time.monotonic() < end:
-        if request.Test():
-            return True
-        time.sleep(0.01)
-    return False
+    if rank == next((other for other, one in enumerate(texts) if one), 0):
+        _print(text if rank == 0 else f"rank {rank}: {text}")
+    _exit(code)
 
 
 def _print(text: str) -> None:
