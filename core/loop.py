@@ -230,6 +230,10 @@ class Loop:
 
     def _result(self, state: LoopState) -> Result:
         session = self.session
+        if session.ledger is not None:
+            session.ledger.write(
+                "finished", step=state.step, t=state.t, status=state.status.name, message=state.message
+            )
         return Result(
             state.value, state.status, session.verdicts, session.stats, state.message, state.t, self.directory
         )

@@ -198,9 +198,7 @@ def paid(digest: Digest) -> str:
 
 def grade_note(digest: Digest) -> str:
     """Return what the grades in this report mean."""
-    certified = (
-        "Certified: the residual of the step's own equations is below a stated fraction of the solver's tolerance."
-    )
+    certified = "Certified: the residual of the step's own equations is below a stated part of the solver's tolerance."
     estimated = "Estimated: a calibrated estimate is below the tolerance; it can be wrong and is no guarantee."
     grades = {row.grade for row in digest.steps}
     notes = [text for name, text in (("certified", certified), ("estimated", estimated)) if name in grades]

@@ -12,7 +12,7 @@ from cosolve.core.result import Status
 from cosolve.plugins.report.digest import NAN, Digest, ErrorRow, GovernorRow, Rival, StepRow, duration
 
 Record = Mapping[str, Any]
-_ENDS = ("run_finished", "finished", "end")
+_ENDS = ("finished", "stopped")
 _SHOWN_FACTS = {"cosolve": "cosolve", "python": "Python", "dolfinx": "dolfinx", "petsc": "PETSc", "torch": "torch"}
 
 
@@ -37,8 +37,8 @@ def digest_of(records: Iterable[Record], name: str = "run") -> Digest:
     for record in kept:
         by_kind.setdefault(str(record.get("kind")), []).append(record)
     steps = tuple(step_row(record) for record in by_kind.get("step", ()))
-    end = next((by_kind[kind][-1] for kind in _ENDS if by_kind.get(kind)), None)
-    start = next((by_kind[kind][0] for kind in ("run_started", "run", "case") if by_kind.get(kind)), {})
+    end = next((record for record in reversed(kept) if record.get("kind") in _ENDS), None)
+    start = by_kind.get("case", [{}])[0]
     status = str(end.get("status", "")) if end is not None else "UNFINISHED"
     rivals = sorted((rival_of(record) for record in by_kind.get("comparison", ())), key=_best_first)
     return Digest(
@@ -64,7 +64,12 @@ def _without_repeated(records: Iterable[Record]) -> list[Record]:
     for record in records:
         if record.get("kind") == "resumed":
             again = int(record.get("step", 0))
-            kept = [old for old in kept if old.get("kind") not in ("step", "governor") or int(old["step"]) < again]
+            kept = [
+                old
+                for old in kept
+                if old.get("kind") not in _ENDS
+                and (old.get("kind") not in ("step", "governor") or int(old["step"]) < again)
+            ]
         kept.append(record)
     return kept
 
