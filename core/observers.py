@@ -8,7 +8,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pluggy
+from cosolve.core.errors import PluginError
 from cosolve.core.events import RunEvent, StepEvent
+from cosolve.core.hookspecs import LifecycleSpecs
 
 logger = logging.getLogger(__name__)
 
@@ -33,8 +35,19 @@ class Observers:
         """Set what writes faults of observers to the ledger; None to only log them."""
         self._recorder = recorder
 
-    def add(self, name: str, manager: pluggy.PluginManager) -> None:
-        """Add the observers of one more plugin."""
+    def watch(self, name: str, observer: object) -> None:
+        """Add one more observer: any object with lifecycle hooks.
+
+        Raises:
+            PluginError: A hook of it is unknown, or has arguments that its specification lacks.
+        """
+        manager = pluggy.PluginManager("cosolve")
+        manager.add_hookspecs(LifecycleSpecs)
+        try:
+            manager.register(observer, name)
+            manager.check_pending()
+        except pluggy.PluginValidationError as error:
+            raise PluginError(f"observer {name!r} does not fit the hooks: {' '.join(str(error).split())}") from error
         self._managers.append((name, manager))
         self._callers.clear()
 

@@ -1,4 +1,4 @@
-"""How ranks fail together: one error on one rank becomes the same error on all, or the job ends; nobody waits for ever."""
+"""How ranks fail together: an error on one rank becomes the same on all, or the job ends; nobody waits for ever."""
 
 from __future__ import annotations
 
