@@ -22,7 +22,8 @@ from matplotlib.tri import Triangulation
 
 INK, QUIET, RULE = "#1b1f24", "#57606a", "#d0d7de"
 BLUE, ORANGE, GREEN, RED, PURPLE, SKY = "#0072b2", "#e69f00", "#007a5a", "#c44601", "#8b4a8b", "#56b4e9"
-SOURCE_COLOURS = (BLUE, ORANGE, GREEN, PURPLE, SKY, RED, QUIET)
+GREY = "#a6adb5"
+SOURCE_COLOURS = (BLUE, PURPLE, "#d98ec0", INK, RED)
 DECISIONS = {"accept": (GREEN, "o"), "correct": (ORANGE, "s"), "reject": (RED, "X")}
 _MANY = 1500
 _STYLE = {
@@ -46,6 +47,12 @@ _STYLE = {
     "svg.fonttype": "path",
     "svg.hashsalt": "cosolve",
 }
+
+
+def source_colours(names: Sequence[str]) -> list[str]:
+    """Return a colour for each source: grey for the solver, light blue where it finished a proposal, else strong."""
+    strong = iter(SOURCE_COLOURS * (1 + len(names) // len(SOURCE_COLOURS)))
+    return [GREY if "solve" in name else SKY if name.endswith("+correct") else next(strong) for name in names]
 
 
 def _figure(width: float, height: float) -> Figure:
@@ -96,7 +103,7 @@ def _panel(figure: Figure, axes: Any, triangulation: Triangulation, name: str, i
         values = np.where(finite, values, 0.0)
     if item.role == "source" and item.categories:
         count = len(item.categories)
-        colours = [SOURCE_COLOURS[index % len(SOURCE_COLOURS)] for index in range(count)]
+        colours = source_colours(item.categories)
         image = axes.tripcolor(
             triangulation, values, cmap=ListedColormap(colours), norm=BoundaryNorm(np.arange(count + 1) - 0.5, count)
         )
@@ -154,20 +161,20 @@ def verdicts(digest: Digest) -> str:
         if upper.get_legend_handles_labels()[0]:
             upper.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=3, borderaxespad=0.0, handletextpad=0.2)
         _source_strip(lower, digest, steps)
-        lower.set_xlabel("transaction")
+        lower.set_xlabel("transaction", loc="right")
         lower.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(integer=True, nbins=12))
         return _uri(figure, "svg")
 
 
 def _source_strip(axes: Any, digest: Digest, steps: Any) -> None:
     names = list(digest.sources)
-    for index, name in enumerate(names):
+    for name, colour in zip(names, source_colours(names), strict=True):
         mine = [row.source == name for row in digest.steps]
         axes.bar(
             steps[mine],
             1.0,
             width=1.0,
-            color=SOURCE_COLOURS[index % len(SOURCE_COLOURS)],
+            color=colour,
             label=name,
             linewidth=0,
             rasterized=len(steps) > _MANY,

@@ -155,6 +155,7 @@ def _totals(by_kind: Mapping[str, list[Record]]) -> dict[str, str]:
     totals = {
         "transactions": str(len(steps)),
         "proposals asked for": str(asked),
+        "transactions without a question": str(sum(not record.get("asked") for record in steps)),
         "verdicts": str(judged),
         "proposals that failed": str(max(0, sum(_failed(record) for record in steps))),
         "nonlinear iterations": str(sum(int(record.get("iterations", 0)) for record in steps)),
