@@ -1,1 +1,79 @@
-"""Part of cosolve."""
+"""PyTorch: a user's own module, basis x network, DeepONet and FNO as surrogates.
+
+Names are imported when they are first used: discovery loads this package, and must not load torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Final
+
+from cosolve.core.entries import Entry
+from cosolve.core.hookspecs import hookimpl
+
+if TYPE_CHECKING:
+    from cosolve.plugins.pytorch.basis_surrogate import BasisSurrogate as BasisSurrogate
+    from cosolve.plugins.pytorch.deeponet import DeepONet as DeepONet
+    from cosolve.plugins.pytorch.fno import FourierNeuralOperator as FourierNeuralOperator
+    from cosolve.plugins.pytorch.module_surrogate import TorchSurrogate as TorchSurrogate
+    from cosolve.plugins.pytorch.weights import load_weights as load_weights
+
+COSOLVE_API_VERSION = 1
+
+_HERE = "cosolve.plugins.pytorch"
+_HOME: Final = {
+    "BasisSurrogate": "basis_surrogate",
+    "DeepONet": "deeponet",
+    "FourierNeuralOperator": "fno",
+    "TorchSurrogate": "module_surrogate",
+    "load_weights": "weights",
+}
+__all__ = ["COSOLVE_API_VERSION", "cosolve_surrogates", *_HOME]
+
+
+@hookimpl
+def cosolve_surrogates() -> Iterable[Entry]:
+    """Return the surrogates that torch computes."""
+    return (
+        Entry(
+            name="torch_module",
+            summary="your own trained nn.Module; weights from .pt (weights_only) or .safetensors",
+            factory=f"{_HERE}.module_surrogate:from_options",
+            options=f"{_HERE}.options:ModuleOptions",
+            requires=("torch",),
+            capabilities=("jvp", "vjp"),
+        ),
+        Entry(
+            name="pod_mlp",
+            summary="basis (POD or trunk network) x coefficients of a small network; carries over between meshes",
+            factory=f"{_HERE}.basis_surrogate:BasisSurrogate",
+            requires=("torch",),
+            capabilities=("jvp", "vjp", "mesh-transferable", "stored"),
+        ),
+        Entry(
+            name="deeponet",
+            summary="DeepONet: values at sensors in, values at any points out; carries over between meshes",
+            factory=f"{_HERE}.deeponet_surrogate:DeepONetSurrogate",
+            requires=("torch",),
+            capabilities=("jvp", "vjp", "mesh-transferable", "stored"),
+        ),
+        Entry(
+            name="fno",
+            summary="Fourier neural operator on a regular grid, any resolution",
+            factory=f"{_HERE}.grid_surrogate:FNOSurrogate",
+            requires=("torch",),
+            capabilities=("jvp", "vjp", "stored"),
+        ),
+    )
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used."""
+    # Imported here: registration must stay free of torch.
+    import importlib
+
+    from cosolve.core.errors import unknown_name
+
+    if name not in _HOME:
+        raise AttributeError(unknown_name("name of cosolve.plugins.pytorch", name, _HOME))
+    return getattr(importlib.import_module(f"{_HERE}.{_HOME[name]}"), name)

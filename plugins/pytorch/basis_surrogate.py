@@ -1,0 +1,217 @@
+"""Basis x coefficients: each rank holds its rows of the basis, and a small network that is the same on all ranks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from cosolve.core.arrays import Array
+from cosolve.core.communicator import Communicator, SerialCommunicator
+from cosolve.core.errors import BadInputError, ModelMismatchError, PluginError
+from cosolve.core.prediction import Prediction
+from cosolve.core.query import Query
+from cosolve.core.solver import Solver
+from cosolve.core.surrogate import StoredSurrogate
+from cosolve.plugins.pytorch.basis import Basis, basis_from
+from cosolve.plugins.pytorch.coefficient_network import CoefficientNetwork
+from cosolve.plugins.pytorch.extrapolation import BASES, extrapolated, weights
+from cosolve.plugins.pytorch.features import FeatureMap
+from cosolve.plugins.pytorch.placement import limit_threads
+from cosolve.plugins.pytorch.stored import above, below, check_sizes, load_exactly
+
+Float64 = npt.NDArray[np.float64]
+
+
+class BasisSurrogate(StoredSurrogate):
+    """Proposes `base + sum_k c_k(features) phi_k` with a POD or trunk basis phi and a small network for c.
+
+    The basis is known on a reference grid, on points or everywhere (see `basis`), and is evaluated once at the values
+    that this rank owns, so that neither mesh nor partition is part of the model. What the network sees of the state
+    are its least-squares coefficients, for which the ranks add one short vector in each step: `collective`. A model
+    without such features communicates only while it is bound.
+
+    Args:
+        basis: Functions in this order: mean of the states, state modes, modes of the answer.
+        network: Features to coefficients.
+        features: What the network sees.
+        base: What the correction is added to: `mean`, or an extrapolation of accepted states; where the history is
+            too short, the extrapolation of the highest possible order alone is proposed.
+        scale: Root mean square over the training of the Euclidean norm of a state, for the uncertainty.
+
+    Raises:
+        BadInputError: Numbers of functions, features and coefficients do not fit.
+    """
+
+    name = "pod_mlp"
+    collective = True
+
+    def __init__(
+        self, basis: Basis, network: CoefficientNetwork, features: FeatureMap, *, base: str, scale: float = 1.0
+    ) -> None:
+        if base not in BASES:
+            raise BadInputError(f"unknown base {base!r}. Known: {', '.join(BASES)}.")
+        self.seen = max(features.state_modes, features.history_modes)
+        self.n_modes = network.linear.out_features
+        if basis.size != 1 + self.seen + self.n_modes or network.linear.in_features != features.size:
+            raise BadInputError(
+                f"the basis has {basis.size} functions, expected 1 mean, {self.seen} state modes and {self.n_modes} "
+                f"modes; the network sees {network.linear.in_features} features, the query gives {features.size}"
+            )
+        limit_threads()
+        self.basis, self.network, self.features = basis, network.eval(), features
+        self.base, self.scale = base, scale
+        self._order = max(BASES.index(base) - 1, 0)
+        self._comm: Communicator = SerialCommunicator()
+        self._rows: Float64 | None = None
+        self._projector: Float64 = np.zeros((0, 0))
+
+    # Where the answer lives
+    def bind(self, solver: Solver) -> None:
+        """Evaluate the basis at the values that this rank owns (collective).
+
+        Raises:
+            ModelMismatchError: The solver does not say where its values live, or the basis is not known there.
+        """
+        try:
+            coordinates = solver.coordinates()
+        except NotImplementedError as error:
+            raise ModelMismatchError(
+                f"{error}, and a {self.name} model needs to know that. Implement `coordinates` in the solver, or call "
+                "`place(coordinates, comm)` on the surrogate."
+            ) from error
+        self.place(coordinates, solver.comm)
+
+    def place(self, coordinates: Array, comm: Communicator | None = None) -> None:
+        """Evaluate the basis at `coordinates` of shape `(n_owned, d)` (collective over `comm`)."""
+        self._comm = comm or SerialCommunicator()
+        self._rows = self.basis.at(coordinates)
+        seen = self._rows[1 : 1 + self.seen]
+        gram = self._sum(seen @ seen.T)
+        # On a mesh with fewer points than modes the coefficients are those of least norm.
+        self._projector = np.linalg.pinv(gram, rcond=1e-12, hermitian=True) if self.seen else gram
+
+    def _sum(self, local: Float64) -> Float64:
+        if self._comm.Get_size() == 1 or not local.size:
+            return local
+        local = np.ascontiguousarray(local)
+        total = np.empty_like(local)
+        self._comm.Allreduce(local, total)
+        return total
+
+    # What it proposes
+    def _predict(self, query: Query) -> Prediction:
+        rows = self._placed(query.state)
+        base, enough = self._base(query, rows)
+        if not enough:
+            return Prediction(base.astype(query.state.dtype), notes={"base_only": True})
+        features = torch.from_numpy(self._features(query, rows))
+        with torch.inference_mode():
+            members = self.network.members(features).numpy()
+        mean = members.mean(axis=0)
+        value = base + mean @ rows[1 + self.seen :]
+        uncertainty = None
+        if len(members) > 1:
+            uncertainty = float(np.linalg.norm(members.std(axis=0, ddof=1))) / self.scale
+        return Prediction(value.astype(query.state.dtype, copy=False), uncertainty=uncertainty)
+
+    def _placed(self, state: Array) -> Float64:
+        if self._rows is None:
+            raise PluginError(f"surrogate {self.name!r} was asked before `bind(solver)` or `place(coordinates, comm)`")
+        if self._rows.shape[1] != len(state):
+            raise ModelMismatchError(
+                f"{self.name!r} was bound to {self._rows.shape[1]} values of this rank, the state has {len(state)}"
+            )
+        return self._rows
+
+    def _base(self, query: Query, rows: Float64) -> tuple[Float64, bool]:
+        """Return what is added to, and whether the history is long enough for base and features."""
+        enough = len(query.history) >= max(self._order, 1 if self.features.history_modes else 0)
+        return (rows[0] if self.base == "mean" else extrapolated(query, self._order)), enough
+
+    def _features(self, query: Query, rows: Float64) -> Float64:
+        """Return the features: the one place where ranks communicate, all in one sum."""
+        n_state, n_change = self.features.state_modes, self.features.history_modes
+        wanted = []
+        if n_state:
+            wanted.append(query.state - rows[0])
+        if n_change:
+            wanted.append(query.state - query.history[0].state)
+        products = np.array([rows[1 : 1 + self.seen] @ vector for vector in wanted]).reshape(len(wanted), self.seen)
+        found = list(self._sum(products) @ self._projector)
+        state = found.pop(0) if n_state else ()
+        change = found.pop(0) if n_change else ()
+        return self.features(query.parameters, query.t_end, query.dt, state, change)
+
+    # Derivatives by the state
+    def jvp(self, query: Query, tangent: Array) -> Array:
+        """Return the derivative of the proposal by the state times `tangent` (collective)."""
+        rows = self._placed(query.state)
+        result = self._state_weight(query) * tangent
+        n_state, n_change = self.features.state_modes, self.features.history_modes
+        if not self._base(query, rows)[1] or not n_state + n_change:
+            return np.asarray(result, dtype=query.state.dtype)
+        change = self._sum(rows[1 : 1 + self.seen] @ tangent) @ self._projector
+        parts = [change[:n_state], change[:n_change]]
+        direction = np.zeros(self.features.size)
+        direction[self.features.size - n_state - n_change :] = np.concatenate(parts)
+        at = torch.from_numpy(self._features(query, rows))
+        moved: torch.Tensor = torch.func.jvp(self.network, (at,), (torch.from_numpy(direction),))[1]
+        return np.asarray(result + moved.detach().numpy() @ rows[1 + self.seen :], dtype=query.state.dtype)
+
+    def vjp(self, query: Query, cotangent: Array) -> Array:
+        """Return the transposed derivative of the proposal by the state times `cotangent` (collective)."""
+        rows = self._placed(query.state)
+        result = self._state_weight(query) * cotangent
+        n_state, n_change = self.features.state_modes, self.features.history_modes
+        if not self._base(query, rows)[1] or not n_state + n_change:
+            return np.asarray(result, dtype=query.state.dtype)
+        at = torch.from_numpy(self._features(query, rows))
+        pull = torch.func.vjp(self.network, at)[1]
+        back = pull(torch.from_numpy(self._sum(rows[1 + self.seen :] @ cotangent)))[0].detach().numpy()
+        change = np.zeros(self.seen)
+        tail = back[self.features.size - n_state - n_change :]
+        change[:n_state] += tail[:n_state]
+        change[:n_change] += tail[n_state:]
+        return np.asarray(result + (self._projector @ change) @ rows[1 : 1 + self.seen], dtype=query.state.dtype)
+
+    def _state_weight(self, query: Query) -> float:
+        if self.base == "mean":
+            return 0.0
+        return weights(query, self._order)[0]
+
+    # On disk
+    def tensors(self) -> Mapping[str, Array]:
+        """Return basis and weights by name."""
+        basis = {f"basis.{name}": array for name, array in self.basis.tensors().items()}
+        return {**basis, **above("network.", self.network)}
+
+    def settings(self) -> Mapping[str, Any]:
+        """Return what builds the surrogate again beside the arrays."""
+        return {
+            "basis": self.basis.settings(),
+            "features": self.features.settings(),
+            "base": self.base,
+            "scale": self.scale,
+            "width": self.network.width,
+            "depth": self.network.depth,
+            "members": len(self.network.networks),
+            "modes": self.n_modes,
+        }
+
+    @classmethod
+    def from_file(cls, tensors: Mapping[str, Array], settings: Mapping[str, Any]) -> BasisSurrogate:
+        """Build the surrogate again from what `tensors` and `settings` returned.
+
+        Raises:
+            BadInputError: A tensor is missing or has another shape; names it.
+        """
+        features = FeatureMap.from_settings(settings["features"])
+        width, depth, members, modes = (int(settings[key]) for key in ("width", "depth", "members", "modes"))
+        check_sizes(tensors, [width, depth, members, modes, features.size])
+        network = CoefficientNetwork(features.size, modes, width, depth, members)
+        load_exactly(network, tensors, "network.")
+        basis = basis_from(below(tensors, "basis."), settings["basis"])
+        return cls(basis, network, features, base=str(settings["base"]), scale=float(settings["scale"]))

@@ -1,0 +1,75 @@
+"""Options of the surrogates of this plugin; checked with no torch installed."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Device = Literal["cpu", "cuda", "auto"]
+Base = Literal["mean", "previous", "linear", "quadratic"]
+"""What a basis surrogate adds its correction to: the mean of training, or an extrapolation of accepted states."""
+
+
+class ModuleOptions(BaseModel):
+    """`[[surrogate]] name = "torch_module"`: a module of the user, named in the case.
+
+    Attributes:
+        module: `"package.module:Class"` or `"folder/file.py:Class"`; this code is the user's own and is run.
+        arguments: Keyword arguments of the class.
+        weights: Its trained weights, `.pt` or `.safetensors`; empty for a module that loads its own.
+        residual: Whether the module answers the change of the state, not the state.
+        device: Where it runs: `cpu`, `cuda` (the rank's own device on its node) or `auto`.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    module: str = Field(pattern=r"^.+:[A-Za-z_][A-Za-z0-9_]*$")
+    arguments: dict[str, Any] = {}
+    weights: str = ""
+    residual: bool = False
+    device: Device = "cpu"
+
+
+class BasisOptions(BaseModel):
+    """How a basis surrogate is built and trained.
+
+    Attributes:
+        modes: Number of basis functions of the answer.
+        state_modes: Number of coefficients of the current state that the network sees; 0 for none, and then the
+            proposal needs no communication.
+        history_modes: Number of coefficients of the last change of the state that the network sees.
+        base: What the correction is added to.
+        time: Whether the network sees the time at the end of the step.
+        decays: Rates r of further features exp(-r t).
+        frequencies: Names of parameters f that give features sin(2 pi f t) and cos(2 pi f t).
+        width: Width of the hidden layers.
+        depth: Number of hidden layers.
+        ensemble: Number of networks whose mean is the answer; their spread is the uncertainty.
+        weight_power: Weight of a mode in the loss: its standard deviation to the power of twice this number; 1 for
+            the L2 error of the state, 0 for equal weights (which serves residuals better).
+        epochs: Most epochs of the fit.
+        learning_rate: Of Adam, halved where the validation error stands still.
+        batch: Steps in a batch.
+        ridge: Regularisation of the linear part, relative to the variance of the features.
+        polish: Rounds of L-BFGS after Adam.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    modes: int = Field(default=20, ge=1)
+    state_modes: int = Field(default=10, ge=0)
+    history_modes: int = Field(default=0, ge=0)
+    base: Base = "previous"
+    time: bool = True
+    decays: tuple[float, ...] = ()
+    frequencies: tuple[str, ...] = ()
+    width: int = Field(default=64, ge=1)
+    depth: int = Field(default=2, ge=1)
+    ensemble: int = Field(default=1, ge=1)
+    weight_power: float = Field(default=0.5, ge=0.0, le=1.0)
+    epochs: int = Field(default=2000, ge=1)
+    learning_rate: float = Field(default=2e-3, gt=0.0)
+    batch: int = Field(default=256, ge=1)
+    ridge: float = Field(default=1e-8, ge=0.0)
+    polish: int = Field(default=0, ge=0)

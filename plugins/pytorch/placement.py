@@ -1,0 +1,74 @@
+"""Where torch computes: threads of a rank, and the device that a rank has on its own node."""
+
+from __future__ import annotations
+
+import os
+
+import torch
+from cosolve.core.errors import BadInputError
+
+_LOCAL_RANK = (
+    "OMPI_COMM_WORLD_LOCAL_RANK",
+    "MPI_LOCALRANKID",
+    "MV2_COMM_WORLD_LOCAL_RANK",
+    "PALS_LOCAL_RANKID",
+    "SLURM_LOCALID",
+)
+_THREADS = ("COSOLVE_TORCH_THREADS", "OMP_NUM_THREADS")
+
+
+def local_rank() -> int:
+    """Return the number of this rank on its node, from its launcher's environment; 0 without a launcher."""
+    for name in _LOCAL_RANK:
+        text = os.environ.get(name, "")
+        if text.isdigit():
+            return int(text)
+    return 0
+
+
+def limit_threads() -> int:
+    """Limit torch's threads to `COSOLVE_TORCH_THREADS`, else `OMP_NUM_THREADS`, else 1; return the number.
+
+    Torch would take every core, in each rank.
+
+    Raises:
+        BadInputError: The variable does not hold a positive number.
+    """
+    for name in _THREADS:
+        text = os.environ.get(name)
+        if text:
+            # OMP_NUM_THREADS may be a list, one number for each level of nesting.
+            first = text.split(",")[0].strip()
+            if not first.isdigit() or int(first) < 1:
+                raise BadInputError(f"{name}={text!r}: expected a positive number of threads")
+            count = int(first)
+            break
+    else:
+        count = 1
+    if torch.get_num_threads() != count:
+        torch.set_num_threads(count)
+    return count
+
+
+def place(device: str) -> torch.device:
+    """Return the torch device for `cpu`, `cuda` or `auto`.
+
+    A rank takes the device of its number on its own node (modulo the devices it sees): never all ranks device 0.
+
+    Raises:
+        BadInputError: `cuda` was asked for where torch sees no device, or the name is unknown.
+    """
+    if device not in ("cpu", "cuda", "auto"):
+        raise BadInputError(f"unknown device {device!r}. Known: auto, cpu, cuda.")
+    if device == "cpu":
+        return torch.device("cpu")
+    if torch.cuda.is_available():
+        return torch.device("cuda", local_rank() % torch.cuda.device_count())
+    if device == "auto":
+        return torch.device("cpu")
+    build = torch.version.cuda
+    raise BadInputError(
+        "device 'cuda' was asked for, but torch sees no CUDA device "
+        + (f"(built for CUDA {build}; is the driver there?)" if build else f"(torch {torch.__version__} has no CUDA)")
+        + ". Use device 'cpu' or 'auto', or install the CUDA build of torch."
+    )
