@@ -123,7 +123,7 @@ class Asking:
             verdict = verifier.judge(self._solver, query, prediction)
             if not isinstance(verdict, Verdict):
                 raise ContractError(f"it must return a Verdict, got {type(verdict).__name__}")
-            return verdict
+            return self._settled(verdict)
 
         consensus = self._consensus
         try:
@@ -177,27 +177,29 @@ class Asking:
         trial.proposers.append(name)
         return verdict
 
+    def _settled(self, verdict: Verdict) -> Verdict:
+        """Return what the verdict comes to on this rank, before the vote."""
+        assert self._verifier is not None
+        decision, reason = verdict.decision, verdict.reason
+        if decision is Decision.ACCEPT and math.isnan(verdict.measure):
+            decision = Decision.REJECT
+            reason = f"an acceptance whose measure is not a number counts for nothing ({reason})"
+        elif decision is Decision.ACCEPT and self._grade is Grade.CERTIFIED and verdict.grade is not Grade.CERTIFIED:
+            decision = Decision.REJECT
+            reason = f'an estimate cannot be accepted where grade = "certified" is demanded ({reason})'
+        return replace(verdict, decision=decision, reason=reason, verifier=verdict.verifier or self._verifier.name)
+
     def _agreed(self, verdict: Verdict, vote: float, seconds: float) -> Verdict:
-        verifier = self._verifier
-        assert verifier is not None
+        """Return the verdict with the most cautious decision over the ranks."""
         decision, reason = verdict.decision, verdict.reason
         if vote > _SEVERITY[decision]:
             decision = _DECISIONS[int(vote)]
             reason = f"another rank says {decision.value}, this one: {reason}"
-        elif decision is Decision.ACCEPT and math.isnan(verdict.measure):
-            decision = Decision.REJECT
-            reason = f"an acceptance without a measure counts for nothing ({reason})"
-        if decision is Decision.ACCEPT and self._grade is Grade.CERTIFIED and verdict.grade is not Grade.CERTIFIED:
-            decision = Decision.REJECT
-            reason = f'an estimate cannot be accepted where grade = "certified" is demanded ({reason})'
-        return replace(
-            verdict, decision=decision, reason=reason, verifier=verdict.verifier or verifier.name, cost_seconds=seconds
-        )
+        return replace(verdict, decision=decision, reason=reason, cost_seconds=seconds)
 
     def _rejected(self, reason: str) -> Verdict:
-        name = self._verifier.name if self._verifier else ""
-        grade = self._verifier.grade if self._verifier else Grade.CERTIFIED
-        return Verdict(Decision.REJECT, grade, math.nan, math.nan, reason, name)
+        """Return the rejection of a proposal that nobody could judge; it is as certain as a verdict can be."""
+        return Verdict(Decision.REJECT, Grade.CERTIFIED, math.nan, math.nan, reason, "session")
 
 
 def _severity(verdict: Verdict) -> float:

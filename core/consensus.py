@@ -56,6 +56,9 @@ class FaultAwareCommunicator:
         interrupted: Whether the ranks agreed to stop.
         output_failure: Set on a rank whose output file could not be written; the next meeting tells all.
         fault: The agreed fault of the current section.
+        seconds: Longest time of the last section over the ranks.
+        vote: Largest vote of the last section over the ranks.
+        waited: Seconds that this rank has spent in collectives so far: what another rank's delay costs it.
     """
 
     def __init__(self, comm: Communicator) -> None:
@@ -68,6 +71,7 @@ class FaultAwareCommunicator:
         self.fault: Exception | None = None
         self.seconds = 0.0
         self.vote = 0.0
+        self.waited = 0.0
         self._label = ""
         self._step = 0
         self._depth = 0
@@ -100,24 +104,19 @@ class FaultAwareCommunicator:
 
     def Barrier(self) -> None:
         """Wait for all ranks (collective)."""
-        self._before("Barrier")
-        if self.size > 1:
-            self.raw.Barrier()
+        self._collective("Barrier", 0, self.raw.Barrier)
 
     def bcast(self, obj: Any, root: int = 0) -> Any:
         """Return the object of rank `root` (collective)."""
-        self._before("bcast", root)
-        return self.raw.bcast(obj, root=root) if self.size > 1 else obj
+        return self._collective("bcast", root, self.raw.bcast, obj, root)
 
     def gather(self, sendobj: Any, root: int = 0) -> Any:
         """Return the objects of all ranks on rank `root`, None elsewhere (collective)."""
-        self._before("gather", root)
-        return self.raw.gather(sendobj, root=root) if self.size > 1 else [sendobj]
+        return self._collective("gather", root, self.raw.gather, sendobj, root)
 
     def allgather(self, sendobj: Any) -> Any:
         """Return the objects of all ranks in order (collective)."""
-        self._before("allgather")
-        return self.raw.allgather(sendobj) if self.size > 1 else [sendobj]
+        return self._collective("allgather", 0, self.raw.allgather, sendobj)
 
     def Allreduce(self, sendbuf: Any, recvbuf: Any, op: Any = None) -> None:
         """Reduce `sendbuf` over all ranks into `recvbuf`, by default the sum (collective).
@@ -125,16 +124,27 @@ class FaultAwareCommunicator:
         Raises:
             RankFaultError: A rank has failed, or the buffers have different sizes on different ranks.
         """
-        if self.size > 1:
-            self._before("Allreduce", int(getattr(recvbuf, "nbytes", 0)))
-        if op is None:
-            self.raw.Allreduce(sendbuf, recvbuf)
-        else:
-            self.raw.Allreduce(sendbuf, recvbuf, op)
+        arguments = (sendbuf, recvbuf) if op is None else (sendbuf, recvbuf, op)
+        self._collective("Allreduce", int(getattr(recvbuf, "nbytes", 0)), self.raw.Allreduce, *arguments)
 
-    def _before(self, name: str, detail: int = 0) -> None:
+    def _collective(self, name: str, detail: int, call: Callable[..., Any], *arguments: Any) -> Any:
+        """Meet, then make the collective; `detail` must be the same on every rank."""
+        if self.size == 1:
+            self._refuse_after_fault()
+            return call(*arguments)
+        start = time.perf_counter()
+        try:
+            self._before(name, detail)
+            return call(*arguments)
+        finally:
+            self.waited += time.perf_counter() - start
+
+    def _refuse_after_fault(self) -> None:
         if self.fault is not None:  # code of a plugin swallowed the agreed error: nobody else is in this collective
             raise self.fault
+
+    def _before(self, name: str, detail: int = 0) -> None:
+        self._refuse_after_fault()
         if self.size > 1:
             self._meet(_KINDS[name] + 8.0 * detail)
 
@@ -235,7 +245,8 @@ class Consensus:
             step: Number of the transaction.
             fn: Rank-local or collective code; its collectives must go through `self.comm`, or be a library's own in
                 which no rank may raise alone.
-            deadline_seconds: A rank that needs longer has failed, although it returned.
+            deadline_seconds: A rank that needs longer has failed, although it returned. Time that it waited in
+                collectives of `self.comm` does not count.
             vote: A number of the value that is reduced by MAX, so that a decision taken from it is one for all.
 
         Returns:
@@ -266,12 +277,14 @@ class Consensus:
         comm = self.comm
         comm._label, comm._step = label, step
         comm.fault = None
-        start = time.perf_counter()
+        start, waited = time.perf_counter(), comm.waited
         try:
             value = fn()
             seconds = time.perf_counter() - start
-            if deadline_seconds is not None and seconds > deadline_seconds:
-                raise MissedDeadlineError(f"needed {seconds:.3g} s, its deadline is {deadline_seconds:.3g} s")
+            # Waiting for a slow rank is not this rank's delay: the root cause alone is to be named.
+            own = seconds - (comm.waited - waited)
+            if deadline_seconds is not None and own > deadline_seconds:
+                raise MissedDeadlineError(f"needed {own:.3g} s, its deadline is {deadline_seconds:.3g} s")
             ballot = 0.0 if vote is None else vote(value)
         except BaseException as error:
             agreed = comm.agreed()

@@ -1,0 +1,39 @@
+"""Tests that carry `@pytest.mark.mpi` are collective: under mpirun one that fails on a rank fails on every rank."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from cosolve.core.communicator import Communicator, launched_by_mpi, world
+
+# One thread for each rank, before any library reads it.
+for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ.setdefault(name, "1")
+
+
+@pytest.fixture
+def comm() -> Communicator:
+    """The world, of one rank in plain pytest."""
+    return world()
+
+
+@pytest.fixture
+def shared_path(tmp_path: Path, comm: Communicator) -> Path:
+    """A fresh folder that is the same on every rank."""
+    path: Path = comm.bcast(tmp_path)
+    return path
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+    outcome = yield
+    if not launched_by_mpi() or item.get_closest_marker("mpi") is None:
+        return
+    report = outcome.get_result()  # type: ignore[attr-defined]  # hookwrapper's untyped result
+    failed = [rank for rank, bad in enumerate(world().allgather(report.failed)) if bad]
+    if failed and not report.failed:
+        report.outcome = "failed"
+        report.longrepr = f"{item.nodeid} failed in {call.when} on rank {failed[0]}, not on this one"
