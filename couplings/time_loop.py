@@ -92,9 +92,10 @@ class TimeLoop(Coupling):
             state=context.solver.initial_state() if self._state is None else self._state,
             parameters=context.parameters,
             directory=context.directory,
+            checkpoint_every=context.checkpoint_every,
             on_step=self._on_step,
         )
-        return loop.run()
+        return loop.run(resume=context.resume)
 
 
 def time_loop(
