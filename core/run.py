@@ -34,6 +34,7 @@ from cosolve.core.surrogate import Surrogate
 from cosolve.core.together import settle, together
 from cosolve.core.verdict import Grade
 from cosolve.core.verifier import Verifier
+from cosolve.core.watchdog import Watchdog
 
 logger = logging.getLogger(__name__)
 
@@ -152,11 +153,12 @@ class _Assembly:
             stack.callback(ledger.close)
             self.observers.record_with(lambda kind, values: ledger.write(kind, **values))
             governor = together(comm, "reading the decisions to replay", self._governor)
+            watchdog = self._watchdog(stack)
             solver = self._solver(problem)
             stack.callback(solver.close)
             for surrogate in surrogates:
                 stack.callback(surrogate.close)
-            session = self._session(solver, verifier, governor, ledger)
+            session = self._session(solver, verifier, governor, ledger, watchdog)
             stack.callback(session.close)
             if self.progress is not None and self.rank == 0:
                 start, end, _ = problem.time_span
@@ -246,7 +248,14 @@ class _Assembly:
             ) from error
         return solver
 
-    def _session(self, solver: Solver, verifier: Verifier, governor: Governor, ledger: Ledger) -> Session:
+    def _watchdog(self, stack: ExitStack) -> Watchdog | None:
+        """Start the watchdog that the case asks for, before anything collective."""
+        seconds = self.case.watchdog.seconds
+        return None if seconds is None else stack.enter_context(Watchdog(seconds))
+
+    def _session(
+        self, solver: Solver, verifier: Verifier, governor: Governor, ledger: Ledger, watchdog: Watchdog | None
+    ) -> Session:
         table = self.case.session
         return Session(
             solver,
@@ -260,6 +269,7 @@ class _Assembly:
             smallest_step_fraction=table.smallest_step_fraction,
             deadline_seconds=table.deadline_seconds,
             solver_deadline_seconds=table.solver_deadline_seconds,
+            heartbeat=watchdog,
         )
 
 

@@ -73,7 +73,7 @@ def _command_of(error: Any) -> str:
 
 def _leave(code: int, text: str) -> None:
     MPI = sys.modules.get("mpi4py.MPI")
-    comm = MPI.COMM_WORLD if MPI is not None and MPI.Is_initialized() and not MPI.Is_finalized() else None
+    comm: Any = MPI.COMM_WORLD if MPI is not None and MPI.Is_initialized() and not MPI.Is_finalized() else None
     if code == 0 or comm is None or comm.Get_size() == 1:
         if comm is not None or launched_rank() == 0:
             _print(text)

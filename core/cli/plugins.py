@@ -35,7 +35,7 @@ def plugins(role: str | None, verbose: int) -> None:
     if role is None:
         _print_plugins(registry, verbose)
     else:
-        _print_offers(registry, role)
+        print_offers(registry, role)
 
 
 def _print_plugins(registry: Registry, verbose: int) -> None:
@@ -60,7 +60,8 @@ def _print_plugins(registry: Registry, verbose: int) -> None:
         out.print("Run `cosolve plugins -v` for the tracebacks.", markup=False)
 
 
-def _print_offers(registry: Registry, role: str) -> None:
+def print_offers(registry: Registry, role: str) -> None:
+    """Print the table of what plugins offer for one role."""
     out = console()
     rows = table(role, "summary", "plugin", "distribution", "note")
     for offer in registry.offers():

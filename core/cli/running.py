@@ -1,0 +1,72 @@
+"""What `run` and `demo` share: the bar, the run, the table at the end, the paths, and the exit code."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from cosolve.core.case import Case
+from cosolve.core.cli.console import console, table
+from cosolve.core.cli.ending import launched_rank
+from cosolve.core.ledger import LEDGER_NAME, read_ledger
+from cosolve.core.progress import progress_bar
+from cosolve.core.registry import Registry
+from cosolve.core.result import Result
+from cosolve.core.run import run_case
+
+
+def run_and_report(case: Case, registry: Registry, *, resume: bool = False) -> Result:
+    """Run a case, print its table and its paths on rank 0, and raise where it failed (collective).
+
+    Raises:
+        CosolveError: The error of the run's status, after the table was printed.
+    """
+    rank = launched_rank()
+    with progress_bar(case.name, rank=rank) as progress:
+        result = run_case(case, registry=registry, progress=progress, resume=resume)
+    if rank == 0:
+        print_result(case, result)
+    return result.raise_on_failure()
+
+
+def print_result(case: Case, result: Result) -> None:
+    """Print what a run did and where its files are (call it on rank 0)."""
+    out = console()
+    records = read_ledger(case.directory)
+    rows = table("", "", title=f"{case.name}: {result.status.value}")
+    rows.show_header = False
+    stats = result.stats
+    rows.add_row("reached", f"t = {result.t:.6g} in {stats.get('steps', 0)} transactions")
+    if stats.get("judged"):
+        counts = ", ".join(f"{stats.get(name, 0)} {name}" for name in ("accepted", "corrected", "rejected"))
+        rows.add_row("proposals", f"{stats['judged']} judged: {counts}")
+    sources = stats.get("sources")
+    if sources:
+        rows.add_row("values from", ", ".join(f"{name} ({count})" for name, count in sources.items()))
+    seconds = stats.get("seconds")
+    if isinstance(seconds, dict):
+        rows.add_row("seconds", ", ".join(f"{name} {value:.3g}" for name, value in seconds.items()))
+    for record in records:
+        if record["kind"] == "comparison":
+            rows.add_row(f"against {record.get('rival', 'rival')}", _comparison(record))
+    out.print(rows)
+    for label, path in written(case.directory, records):
+        out.print(f"{label}: {path}", markup=False)
+
+
+def written(directory: Path, records: list[dict[str, object]]) -> list[tuple[str, Path]]:
+    """Return label and path of each file that a user opens after a run."""
+    found = [("report", directory / "report.html")]
+    for record in records:
+        if record["kind"] == "run_finished":
+            paths = record.get("fields", [])
+            shown = [Path(str(path)) for path in paths] if isinstance(paths, list) else []
+            found += [("ParaView", path) for path in shown if path.suffix in (".xdmf", ".pvd", ".vtu", ".vti", ".bp")]
+    found.append(("ledger", directory / LEDGER_NAME))
+    return [(label, path) for label, path in found if path.exists()]
+
+
+def _comparison(record: dict[str, object]) -> str:
+    rival, own = record.get("rival_cost_seconds"), record.get("run_cost_seconds")
+    if not (isinstance(rival, int | float) and isinstance(own, int | float) and own > 0.0):
+        return "not measured"
+    return f"{rival / own:.3g} times faster ({own:.3g} s against {rival:.3g} s)"
