@@ -70,7 +70,7 @@ def render(digest: Digest, fields: PlaneFields | None, directory: str) -> str:
         "verdicts": plots.verdicts(digest) if digest.steps else "",
         "errors": plots.errors(digest) if digest.errors else "",
         "cost": plots.cost(digest) if len(digest.steps) > 1 and sum(digest.seconds().values()) > 0 else "",
-        "rivals": plots.rivals(digest) if digest.rivals else "",
+        "rivals": plots.rivals(digest) if any(math.isfinite(rival.speedup) for rival in digest.rivals) else "",
     }
     refused = [row for row in digest.steps if row.decision in ("correct", "reject")]
     return environment.get_template("report.html.jinja").render(

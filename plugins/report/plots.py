@@ -169,16 +169,8 @@ def verdicts(digest: Digest) -> str:
 def _source_strip(axes: Any, digest: Digest, steps: Any) -> None:
     names = list(digest.sources)
     for name, colour in zip(names, source_colours(names), strict=True):
-        mine = [row.source == name for row in digest.steps]
-        axes.bar(
-            steps[mine],
-            1.0,
-            width=1.0,
-            color=colour,
-            label=name,
-            linewidth=0,
-            rasterized=len(steps) > _MANY,
-        )
+        spans = _spans([row.source == name for row in digest.steps], steps)
+        axes.broken_barh(spans, (0.0, 1.0), color=colour, label=name, linewidth=0, rasterized=len(spans) > _MANY)
     axes.set_ylim(0, 1)
     axes.set_yticks([])
     axes.grid(False)
@@ -191,6 +183,19 @@ def _source_strip(axes: Any, digest: Digest, steps: Any) -> None:
         borderaxespad=0.0,
         handlelength=1.0,
     )
+
+
+def _spans(mine: Sequence[bool], steps: Any) -> list[tuple[float, float]]:
+    """Return start and width of each stretch of neighbouring transactions that are marked."""
+    spans: list[tuple[float, float]] = []
+    for step, marked in zip(steps, mine, strict=True):
+        if not marked:
+            continue
+        if spans and spans[-1][0] + spans[-1][1] == step - 0.5:
+            spans[-1] = (spans[-1][0], spans[-1][1] + 1.0)
+        else:
+            spans.append((step - 0.5, 1.0))
+    return spans
 
 
 def errors(digest: Digest) -> str:
@@ -253,7 +258,7 @@ def cost(digest: Digest) -> str:
 def rivals(digest: Digest) -> str:
     """Draw the cost of the run and of its rivals as bars on one scale; SVG as a data URI."""
     with matplotlib.rc_context(_STYLE):
-        shown = digest.rivals[:5]
+        shown = [rival for rival in digest.rivals if math.isfinite(rival.speedup)][:5]
         names = ["this run", *(rival.name for rival in shown)]
         seconds = [shown[0].run_seconds, *(rival.seconds for rival in shown)]
         figure = _figure(5.0, 0.55 + 0.42 * len(names))
