@@ -1,1 +1,27 @@
-"""Part of cosolve."""
+"""Surrogates in numpy alone: reduced bases with ridge regression, and dynamic mode decomposition."""
+
+from __future__ import annotations
+
+from cosolve.core.entries import Entry
+from cosolve.core.hookspecs import hookimpl
+
+COSOLVE_API_VERSION = 1
+
+
+@hookimpl
+def cosolve_surrogates() -> list[Entry]:
+    """Offer the reduced surrogates."""
+    return [
+        Entry(
+            name="pod_ridge",
+            summary="POD modes with coefficients by polynomial ridge regression on state, parameters and schedules",
+            factory="cosolve.plugins.reduced.pod_ridge:PodRidge",
+            capabilities=("trainable", "stored", "jvp", "vjp", "mesh-transferable"),
+        ),
+        Entry(
+            name="dmd",
+            summary="dynamic mode decomposition: the best linear map from state to next state on POD modes",
+            factory="cosolve.plugins.reduced.dmd:Dmd",
+            capabilities=("trainable", "stored", "jvp", "vjp"),
+        ),
+    ]
