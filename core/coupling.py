@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from cosolve.core.query import Transaction
 
 if TYPE_CHECKING:
+    from cosolve.core.arrays import Array
     from cosolve.core.problem import Problem
     from cosolve.core.result import Result
     from cosolve.core.session import Session
@@ -40,6 +41,8 @@ class CouplingContext:
         settings: The validated options of the coupling.
         checkpoint_every: Transactions between checkpoints; 0 writes one only when the run stops early.
         resume: Whether to go on from the newest checkpoint in `directory`.
+        on_commit: Called on every rank after each commit with the time, the owned values and their source; may be
+            collective (it writes fields). None where nobody wants to know.
     """
 
     session: Session
@@ -52,6 +55,7 @@ class CouplingContext:
     settings: Any = None
     checkpoint_every: int = 0
     resume: bool = False
+    on_commit: Callable[[float, Array, str], None] | None = None
 
 
 class Coupling(ABC):

@@ -1,69 +1,111 @@
-"""Writes what a run ends with: fields for ParaView by the problem, and plain arrays for the report."""
+"""Writes the fields of a run: for ParaView by the problem's library, and plain arrays for the report."""
 
 from __future__ import annotations
 
-import logging
+import math
 from pathlib import Path
 
 import numpy as np
 from cosolve.core.arrays import Array
 from cosolve.core.communicator import Communicator
-from cosolve.core.fields_file import FieldRole, PlaneField, PlaneFields, write_plane_fields
-from cosolve.core.problem import Problem
+from cosolve.core.errors import BadInputError
+from cosolve.core.fields_file import FILE_NAME, FieldRole, PlaneField, PlaneFields, write_plane_fields
+from cosolve.core.problem import FieldSeries, Problem
 from cosolve.core.result import Result
 from cosolve.core.solver import Solver
+from cosolve.core.sources import SOURCES, source_code
 
-logger = logging.getLogger(__name__)
-
-VALUE = "value"
-SOURCE = "source"
-
-
-def with_source(result: Result, last_source: str) -> tuple[dict[str, Array], tuple[str, ...]]:
-    """Return all fields of a result with `source`, and the names behind its indices.
-
-    Args:
-        result: The result; where it brings no field `source`, all of the state has that of the last transaction.
-        last_source: Who computed the last committed state; empty before the first commit.
-    """
-    fields = {VALUE: result.value, **result.fields}
-    if SOURCE in fields:
-        return fields, result.sources
-    sources = tuple(dict.fromkeys(["initial state", "solver", *result.stats.get("sources", {})]))
-    index = sources.index(last_source) if last_source in sources else 0
-    fields[SOURCE] = np.full_like(result.value, float(index))
-    return fields, sources
+_SNAPSHOTS = 50
+_SOURCE = "source"
 
 
-def write_fields(
-    problem: Problem, solver: Solver, comm: Communicator, directory: Path, result: Result, last_source: str
-) -> list[Path]:
-    """Write the fields of a result for ParaView and for the report (collective).
+class FieldOutput:
+    """Writes a time series while a run goes on, and its end; all methods are collective.
 
     Args:
-        problem: Writes fields by its library.
+        problem: Opens the series by its library.
         solver: Says where its values live.
         comm: The communicator of the run.
         directory: The output folder.
-        result: What to write.
-        last_source: Who computed the last committed state.
-
-    Returns:
-        The paths that were written.
-
-    Raises:
-        OutputError: A file cannot be written; on every rank where the library says so.
+        every: Transactions between two snapshots; None for about fifty in a run of the problem's own step.
+        resumed: Whether an earlier part of the run left fields, which are kept.
     """
-    fields, sources = with_source(result, last_source)
-    paths = list(problem.write_fields(solver, directory, fields))
-    legend = directory / "sources.txt"
-    if comm.Get_rank() == 0:
-        lines = [f"{index} {name}" for index, name in enumerate(sources)]
-        legend.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    plane = _gathered(solver, comm, fields, sources)
-    if plane is not None and not (directory / "fields.npz").exists():
-        paths.append(write_plane_fields(directory, plane))
-    return paths
+
+    def __init__(
+        self,
+        problem: Problem,
+        solver: Solver,
+        comm: Communicator,
+        directory: Path,
+        *,
+        every: int | None = None,
+        resumed: bool = False,
+    ) -> None:
+        self._problem, self._solver, self._comm, self._directory = problem, solver, comm, directory
+        self._folder = directory / "resumed" if resumed else directory
+        if every is None:
+            start, end, step = problem.time_span
+            every = math.ceil((end - start) / step / _SNAPSHOTS) if step > 0.0 else 1
+        self._every = max(1, every)
+        self._count = 0
+        self._written = math.nan
+        self._series: FieldSeries | None = problem.open_fields(solver, self._folder)
+
+    def commit(self, t: float, value: Array, source: str) -> None:
+        """Write a committed state where it is due."""
+        self._count += 1
+        if self._count % self._every == 0:
+            self._write(t, value, source)
+
+    def finish(self, result: Result, last_source: str) -> list[Path]:
+        """Write the end of the run and close the series.
+
+        Args:
+            result: The result; it may bring further fields, `source` among them.
+            last_source: Who computed the last committed state.
+
+        Returns:
+            The paths that were written.
+        """
+        fields, sources = _fields_of(result, last_source)
+        if self._series is not None:
+            if not math.isclose(self._written, result.t):
+                self._write(result.t, result.value, last_source)
+            paths = [self._series.path]
+            self.close()
+        else:
+            paths = list(self._problem.write_fields(self._solver, self._folder, fields))
+        if (self._directory / FILE_NAME) in paths:
+            return paths
+        plane = _gathered(self._solver, self._comm, fields, sources)
+        if plane is not None:
+            paths.append(write_plane_fields(self._directory, plane))
+        return paths
+
+    def close(self) -> None:
+        """Close the series. Idempotent."""
+        if self._series is not None:
+            self._series.close()
+            self._series = None
+
+    def _write(self, t: float, value: Array, source: str) -> None:
+        if self._series is not None:
+            self._series.write(t, {self._series.names[0]: value}, source)
+            self._written = t
+
+
+def _fields_of(result: Result, last_source: str) -> tuple[dict[str, Array], tuple[str, ...]]:
+    """Return all fields of a result with `source`, and the names behind its numbers.
+
+    Where the result brings no field `source`, all of the state has the source of the last transaction.
+    """
+    fields: dict[str, Array] = {"value": result.value, **result.fields}
+    if _SOURCE in fields:
+        if not result.sources:
+            raise BadInputError("a result with the field 'source' needs the names behind its numbers in `sources`")
+        return fields, result.sources
+    fields[_SOURCE] = np.full_like(result.value, float(source_code(last_source)))
+    return fields, tuple(SOURCES)
 
 
 def _gathered(
@@ -87,6 +129,6 @@ def _gathered(
     shown = {}
     for name in fields:
         values = np.concatenate([owned[name] for _, owned in parts])
-        role: FieldRole = "source" if name == SOURCE else "error" if name.startswith("error") else "state"
-        shown[name] = PlaneField(values[first], role=role, categories=sources if name == SOURCE else ())
+        role: FieldRole = "source" if name == _SOURCE else "error" if name.startswith("error") else "state"
+        shown[name] = PlaneField(values[first], role=role, categories=sources if name == _SOURCE else ())
     return PlaneFields(points[first, :2], shown)

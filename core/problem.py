@@ -3,13 +3,31 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 from cosolve.core.arrays import Array
 from cosolve.core.communicator import Communicator
 from cosolve.core.solver import Solver
+
+
+class FieldSeries(Protocol):
+    """A time series of fields that a problem's library writes; all methods are collective."""
+
+    @property
+    def path(self) -> Path:
+        """The file that is written."""
+
+    @property
+    def names(self) -> Sequence[str]:
+        """Names of the fields; the first is the state."""
+
+    def write(self, t: float, fields: Mapping[str, Array], source: str = "") -> None:
+        """Write owned values by name at time `t`, and `source`, who computed them, as a field of that name."""
+
+    def close(self) -> None:
+        """Close the file. Idempotent."""
 
 
 class Problem(ABC):
@@ -40,6 +58,14 @@ class Problem(ABC):
         """Return what a model must match: spaces, units, parameter names (JSON-serialisable)."""
         return {}
 
+    def open_fields(self, solver: Solver, directory: Path) -> FieldSeries | None:
+        """Open a time series of the state for ParaView (collective); None where there is only the final state."""
+        return None
+
     def write_fields(self, solver: Solver, directory: Path, fields: Mapping[str, Array]) -> list[Path]:
-        """Write named fields for ParaView and return the paths (collective); none by default."""
+        """Write named fields of the final state for ParaView and return the paths (collective); none by default.
+
+        Called where `open_fields` opens nothing. One of them is `source`: who computed each value, see
+        `cosolve.core.sources`.
+        """
         return []

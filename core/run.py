@@ -20,7 +20,7 @@ from cosolve.core.communicator import Communicator, world
 from cosolve.core.coupling import Coupling, CouplingContext
 from cosolve.core.errors import CosolveError, PluginError
 from cosolve.core.events import RunEvent, StepEvent
-from cosolve.core.field_output import write_fields
+from cosolve.core.field_output import FieldOutput
 from cosolve.core.governor import Governor, decisions_of
 from cosolve.core.hookspecs import hookimpl
 from cosolve.core.ledger import Ledger, read_ledger
@@ -163,6 +163,7 @@ class _Assembly:
             if self.progress is not None and self.rank == 0:
                 start, end, _ = problem.time_span
                 self.observers.watch("progress", ProgressObserver(self.progress, start, end))
+            output = self._field_output(problem, solver, stack)
             context = CouplingContext(
                 session,
                 solver,
@@ -174,10 +175,20 @@ class _Assembly:
                 settings=case.coupling.options,
                 checkpoint_every=case.output.checkpoint_every,
                 resume=self.resume,
+                on_commit=None if output is None else output.commit,
             )
-            return self._run(coupling_class(context), problem, solver, ledger)
+            return self._run(coupling_class(context), solver, ledger, output)
 
-    def _run(self, coupling: Coupling, problem: Problem, solver: Solver, ledger: Ledger) -> Result:
+    def _field_output(self, problem: Problem, solver: Solver, stack: ExitStack) -> FieldOutput | None:
+        case = self.case
+        if not case.output.fields:
+            return None
+        every = case.output.fields_every
+        output = FieldOutput(problem, solver, self.comm, case.directory, every=every, resumed=self.resume)
+        stack.callback(output.close)
+        return output
+
+    def _run(self, coupling: Coupling, solver: Solver, ledger: Ledger, output: FieldOutput | None) -> Result:
         case = self.case
         effective = case.effective()
         event = RunEvent(case.directory, effective, self.rank, solver)
@@ -186,9 +197,7 @@ class _Assembly:
         began = time.perf_counter()
         result = coupling.run()
         result = replace(result, directory=case.directory)
-        paths = []
-        if case.output.fields:
-            paths = write_fields(problem, solver, self.comm, case.directory, result, self.source.name)
+        paths = [] if output is None else output.finish(result, self.source.name)
         unused = petsc_options.unused(case.petsc_options)
         if unused and self.rank == 0:
             logger.warning("PETSc options that nothing has read: %s", ", ".join(unused))

@@ -93,9 +93,15 @@ class TimeLoop(Coupling):
             parameters=context.parameters,
             directory=context.directory,
             checkpoint_every=context.checkpoint_every,
-            on_step=self._on_step,
+            on_step=self._committed,
         )
         return loop.run(resume=context.resume)
+
+    def _committed(self, state: LoopState) -> None:
+        if self._on_step is not None:
+            self._on_step(state)
+        if self.context.on_commit is not None and state.outcome is not None:
+            self.context.on_commit(state.t, state.value, state.outcome.source)
 
 
 def time_loop(

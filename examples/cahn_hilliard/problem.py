@@ -17,7 +17,6 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 import ufl
-from cosolve.core.arrays import Array
 from cosolve.core.communicator import Communicator
 from cosolve.core.problem import Problem
 from cosolve.examples.cahn_hilliard.options import CahnHilliardOptions
@@ -102,8 +101,6 @@ class CahnHilliardProblem(Problem):
         """Return what a model must match."""
         return {"problem": self.name, "fields": ["concentration", "potential"], "cells": self.options.cells}
 
-    def write_fields(self, solver: Any, directory: Path, fields: Mapping[str, Array]) -> list[Path]:
-        """Write named fields for ParaView (collective)."""
-        with FieldWriter(directory / "fields", solver.u.function_space, list(fields)) as writer:
-            writer.write(self.options.end_time, fields)
-        return [writer.path]
+    def open_fields(self, solver: Any, directory: Path) -> FieldWriter:
+        """Open a time series of the state for ParaView (collective)."""
+        return FieldWriter(directory / "fields", solver.u.function_space, ["c"])

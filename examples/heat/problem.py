@@ -16,7 +16,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 import ufl
-from cosolve.core.arrays import Array
 from cosolve.core.communicator import Communicator
 from cosolve.core.errors import NotConvergedError
 from cosolve.core.problem import Problem
@@ -102,11 +101,9 @@ class HeatProblem(Problem):
         """Return what a model must match."""
         return {"problem": self.name, "parameters": sorted(self.parameters), "fields": ["u"], "units": {"u": "1"}}
 
-    def write_fields(self, solver: Any, directory: Path, fields: Mapping[str, Array]) -> list[Path]:
-        """Write named fields for ParaView (collective)."""
-        with FieldWriter(directory / "fields", solver.u.function_space, list(fields)) as writer:
-            writer.write(0.0, fields)
-        return [writer.path]
+    def open_fields(self, solver: Any, directory: Path) -> FieldWriter:
+        """Open a time series of the state for ParaView (collective)."""
+        return FieldWriter(directory / "fields", solver.u.function_space, ["u"])
 
     # Training data, see cosolve.core.training
     def data_key(self) -> Mapping[str, Any]:
