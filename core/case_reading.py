@@ -29,6 +29,7 @@ def load_case(
     defaults: Mapping[str, Any] | None = None,
     petsc_options: Sequence[str] = (),
     environment: Mapping[str, str] = os.environ,
+    leave_out: Sequence[str] = (),
 ) -> Case:
     """Read and check a case; solves nothing and needs no solver (not collective).
 
@@ -39,6 +40,7 @@ def load_case(
         defaults: Values by dotted key that everything beats: a script's own defaults.
         petsc_options: PETSc's words from the command line.
         environment: Where `COSOLVE_TABLE__KEY` variables are read.
+        leave_out: Tables that are not read; training leaves out `surrogate`, whose model file it is about to make.
 
     Raises:
         BadInputError: One sentence for each thing that is wrong: source, key, expected, found, what to do (exit 2).
@@ -51,7 +53,8 @@ def load_case(
         file = from_file(path)
     top = overrides if isinstance(overrides, Layer) else Layer(COMMAND_LINE, dict(overrides or {}))
     merged = merge([top, from_environment(environment), file, Layer(CODE, dict(defaults or {}))])
-    reader = _Reader(merged.tables, merged.origins, file.origin, path.parent if path else Path(), registry)
+    tables = {key: table for key, table in merged.tables.items() if key not in leave_out}
+    reader = _Reader(tables, merged.origins, file.origin, path.parent if path else Path(), registry)
     petsc = reader.tables.get("petsc", {})
     origins = dict(merged.origins)
     origins.update({f"petsc.{name}": COMMAND_LINE for name in pairs_of(petsc_options)})

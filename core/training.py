@@ -13,23 +13,22 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from cosolve.core.errors import BadInputError, OutputError
 from cosolve.core.model_card import ModelCard
+from cosolve.core.options import Options
+from cosolve.core.progress import Progress
 from cosolve.core.surrogate import StoredSurrogate
 from cosolve.core.training_data import TrainingData, generate, split
 from cosolve.core.trajectory import Trajectory, fingerprint
-from pydantic import BaseModel, ConfigDict, Field
-
-Progress: TypeAlias = Callable[[float, str], None]
-"""Called with the share that is done (0 to 1) and one short sentence; quiet where nobody looks."""
+from pydantic import Field
 
 
-class TrainingSettings(BaseModel):
+class TrainingSettings(Options):
     """The `[training]` table of a case.
 
     Attributes:
@@ -46,18 +45,16 @@ class TrainingSettings(BaseModel):
         options: Options of that surrogate and of its fit, checked by the problem.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
     output: str = ""
     data: str = ""
     runs: int = Field(default=16, ge=2)
     validation_share: float = Field(default=0.2, gt=0.0, lt=1.0)
     test_share: float = Field(default=0.0, ge=0.0, lt=1.0)
-    budget_minutes: float = Field(default=15.0, gt=0.0, allow_inf_nan=False)
+    budget_minutes: float = Field(default=15.0, gt=0.0)
     data_share: float = Field(default=0.7, gt=0.0, lt=1.0)
     seed: int = Field(default=0, ge=0)
     surrogate: str = ""
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = Field(default_factory=dict)
 
     def output_for(self, problem: str) -> Path:
         """Return the model file, by default named after the problem."""

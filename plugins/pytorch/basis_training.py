@@ -13,7 +13,7 @@ from cosolve.core.errors import BadInputError
 from cosolve.core.query import Query, Snapshot
 from cosolve.core.training_data import TrainingData
 from cosolve.core.trajectory import Trajectory
-from cosolve.plugins.pytorch.basis import basis_on, pod
+from cosolve.plugins.pytorch.basis import Basis, Trunk, TrunkBasis, basis_on, pod
 from cosolve.plugins.pytorch.basis_surrogate import BasisSurrogate
 from cosolve.plugins.pytorch.coefficient_network import CoefficientNetwork
 from cosolve.plugins.pytorch.extrapolation import BASES, extrapolated
@@ -96,9 +96,19 @@ def train_basis_surrogate(
     modes = functions[1 + seen :].astype(np.float64)
 
     torch.manual_seed(seed)
+    basis = basis_on(coordinates, functions)
+    if options.basis == "trunk":
+        basis = _as_trunk(coordinates, functions, options, seed, 0.5 * seconds)
+        seconds *= 0.5
+        functions = basis.at(coordinates)
+        # The trunk's functions are neither those of the POD nor orthonormal: see and answer in their terms.
+        training = _steps(data.training, features, functions[: 1 + seen], options.base, order)
+        validation = _steps(data.validation, features, functions[: 1 + seen], options.base, order)
+        modes = functions[1 + seen :]
+    projector = np.linalg.pinv(modes @ modes.T, rcond=1e-12, hermitian=True) @ modes
     network = CoefficientNetwork(features.size, len(modes), options.width, options.depth, options.ensemble)
-    tensors = [torch.from_numpy(np.ascontiguousarray(a)) for a in (training.features, training.rest @ modes.T)]
-    unseen = [torch.from_numpy(np.ascontiguousarray(a)) for a in (validation.features, validation.rest @ modes.T)]
+    tensors = [torch.from_numpy(np.ascontiguousarray(a)) for a in (training.features, training.rest @ projector.T)]
+    unseen = [torch.from_numpy(np.ascontiguousarray(a)) for a in (validation.features, validation.rest @ projector.T)]
     network.fit_linear(tensors[0], tensors[1], options.ridge)
     scale = network.outputs.scale
     importance = (scale / scale.max()) ** options.weight_power / scale
@@ -136,7 +146,7 @@ def train_basis_surrogate(
         )
         epochs += result.epochs
     surrogate = BasisSurrogate(
-        basis_on(coordinates, functions),
+        basis,
         network,
         features,
         base=options.base,
@@ -152,6 +162,25 @@ def train_basis_surrogate(
         "basis_misses": float(np.sum(singular[len(modes) :] ** 2) / np.sum(singular**2)),
         "epochs": float(epochs),
     }
+
+
+def _as_trunk(coordinates: Array, functions: Array, options: BasisOptions, seed: int, seconds: float) -> Basis:
+    """Fit a network of the point to the functions."""
+    points = torch.from_numpy(np.ascontiguousarray(coordinates, dtype=np.float64))
+    values = torch.from_numpy(np.ascontiguousarray(functions.T, dtype=np.float64))
+    trunk = Trunk(points.shape[1], options.trunk_width, 2, len(functions))
+    trunk.inputs.fit(points)
+    trunk.outputs.fit(values)
+    scale = trunk.outputs.scale
+
+    def loss(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        squares: torch.Tensor = ((output - target) / scale) ** 2
+        return squares.mean()
+
+    # A fit of known functions has nothing unseen to be validated on: all points are both.
+    settings = FitSettings(epochs=400, batch=512, polish=40, seed=seed, seconds=seconds)
+    fit_network(trunk, [points, values], [points, values], settings, loss=loss)
+    return TrunkBasis(trunk)
 
 
 def queries(run: Trajectory, order: int) -> Iterator[tuple[Query, Array]]:

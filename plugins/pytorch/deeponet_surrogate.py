@@ -96,8 +96,8 @@ class DeepONetSurrogate(StoredSurrogate):
         if np.any(best > self.reach):
             worst = int(np.argmax(best))
             raise ModelMismatchError(
-                f"the {self.name} model reads the state at {self.sensors[worst].tolist()}, the nearest value of this mesh "
-                f"is {best[worst]:.3g} away, more than its reach of {self.reach:.3g}. Train on this mesh, or raise `reach`."
+                f"the {self.name} model reads the state at {self.sensors[worst].tolist()}, the nearest value "
+                f"is {best[worst]:.3g} away, its reach is {self.reach:.3g}. Train on this mesh, or raise `reach`."
             )
         # Of equally near values the one of the lowest rank is read, by that rank alone.
         owner = np.argmax(everyone <= best * (1.0 + 1e-12), axis=0)

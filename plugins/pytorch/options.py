@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from cosolve.core.options import Options
+from pydantic import Field
 
 Device = Literal["cpu", "cuda", "auto"]
 Base = Literal["mean", "previous", "linear", "quadratic"]
 """What a basis surrogate adds its correction to: the mean of training, or an extrapolation of accepted states."""
 
 
-class ModuleOptions(BaseModel):
+class ModuleOptions(Options):
     """`[[surrogate]] name = "torch_module"`: a module of the user, named in the case.
 
     Attributes:
@@ -22,16 +23,14 @@ class ModuleOptions(BaseModel):
         device: Where it runs: `cpu`, `cuda` (the rank's own device on its node) or `auto`.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
     module: str = Field(pattern=r"^.+:[A-Za-z_][A-Za-z0-9_]*$")
-    arguments: dict[str, Any] = {}
+    arguments: dict[str, Any] = Field(default_factory=dict)
     weights: str = ""
     residual: bool = False
     device: Device = "cpu"
 
 
-class BasisOptions(BaseModel):
+class BasisOptions(Options):
     """How a basis surrogate is built and trained.
 
     Attributes:
@@ -43,6 +42,8 @@ class BasisOptions(BaseModel):
         time: Whether the network sees the time at the end of the step.
         decays: Rates r of further features exp(-r t).
         frequencies: Names of parameters f that give features sin(2 pi f t) and cos(2 pi f t).
+        basis: `pod`, or `trunk`: networks of the point, fitted to the POD and known at any point.
+        trunk_width: Width of the two hidden layers of the trunk.
         width: Width of the hidden layers.
         depth: Number of hidden layers.
         ensemble: Number of networks whose mean is the answer; their spread is the uncertainty.
@@ -55,8 +56,6 @@ class BasisOptions(BaseModel):
         polish: Rounds of L-BFGS after Adam.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
     modes: int = Field(default=20, ge=1)
     state_modes: int = Field(default=10, ge=0)
     history_modes: int = Field(default=0, ge=0)
@@ -64,6 +63,8 @@ class BasisOptions(BaseModel):
     time: bool = True
     decays: tuple[float, ...] = ()
     frequencies: tuple[str, ...] = ()
+    basis: Literal["pod", "trunk"] = "pod"
+    trunk_width: int = Field(default=64, ge=1)
     width: int = Field(default=64, ge=1)
     depth: int = Field(default=2, ge=1)
     ensemble: int = Field(default=1, ge=1)

@@ -1,0 +1,86 @@
+"""`cosolve train`: generate the data of a case's problem, train its surrogate, write the model file with its card."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+from cosolve.core.cli.console import console, verbose_option
+
+EXAMPLES = """\b
+Examples:
+  cosolve train examples/heat/case.toml
+  cosolve train case.toml --seed 1 --budget-minutes 5 --output runs/models/mine.safetensors
+
+\b
+Training runs are kept in runs/training-data, so that an interrupted training goes on where it was.
+Use the model in a case:  [[surrogate]]  model = "runs/models/mine.safetensors\""""
+
+
+@click.command(epilog=EXAMPLES)
+@click.argument("case", type=click.Path(path_type=Path))
+@click.option("--output", type=click.Path(path_type=Path), help="Same as --set training.output=...: the model file.")
+@click.option("--seed", type=int, help="Same as --set training.seed=...")
+@click.option("--runs", type=int, help="Same as --set training.runs=...: number of training runs.")
+@click.option("--budget-minutes", type=float, help="Same as --set training.budget_minutes=...: CPU minutes in all.")
+@click.option("--set", "assignments", multiple=True, metavar="TABLE.KEY=VALUE", help="Set any option; repeatable.")
+@verbose_option
+@click.pass_context
+def train(
+    ctx: click.Context,
+    case: Path,
+    output: Path | None,
+    seed: int | None,
+    runs: int | None,
+    budget_minutes: float | None,
+    assignments: tuple[str, ...],
+    verbose: int,
+) -> None:
+    """Generate data and train the model of a case, on one rank."""
+    # Imported here: --help needs none of it.
+    from cosolve.core.case_reading import load_case
+    from cosolve.core.communicator import world
+    from cosolve.core.errors import BadInputError
+    from cosolve.core.option_layers import Layer, from_assignments
+    from cosolve.core.options import check
+    from cosolve.core.problem import Problem
+    from cosolve.core.progress import progress_bar
+    from cosolve.core.registry import Registry
+    from cosolve.core.training import TrainingSettings
+    from cosolve.core.training import train as train_problem
+
+    ranks = world().Get_size()
+    if ranks > 1:
+        raise BadInputError(f"`cosolve train` runs on one rank, found {ranks}; start it without mpirun.")
+    if ctx.obj["petsc"]:
+        raise BadInputError(
+            f"`cosolve train` takes no PETSc options, found {ctx.obj['petsc'][0]}; problems choose those of their data."
+        )
+    direct = {
+        "training.output": output and str(output),
+        "training.seed": seed,
+        "training.runs": runs,
+        "training.budget_minutes": budget_minutes,
+    }
+    values: dict[str, Any] = {key: value for key, value in direct.items() if value is not None}
+    layer = Layer("command line", {**from_assignments(assignments).values, **values})
+    registry = Registry.discover()
+    # The case may name the very model that is to be trained.
+    loaded = load_case(case, registry, overrides=layer, leave_out=("surrogate",))
+    settings = check(
+        TrainingSettings,
+        loaded.training,
+        key="training",
+        origins=loaded.origins,
+        source=loaded.source,
+        folder=loaded.folder,
+    )
+    factory = registry.load("problem", loaded.problem.name, where=loaded.problem.where)
+    problem: Problem = factory(loaded.problem.options)
+    command = " ".join(["cosolve train", str(case), *(f"--set {key}={value}" for key, value in layer.values.items())])
+    with progress_bar(f"training {loaded.problem.name}") as progress:
+        report = train_problem(problem, settings, progress, made_by=command)
+    out = console()
+    out.print(report.as_text(), end="", markup=False)
+    out.print(f"report       {report.path.with_suffix('.json')}", markup=False)
