@@ -12,7 +12,7 @@ from cosolve.core.result import Status
 from cosolve.plugins.report.digest import NAN, Digest, ErrorRow, GovernorRow, Rival, StepRow, duration
 
 Record = Mapping[str, Any]
-_ENDS = ("finished", "stopped")
+_ENDS = ("finished", "stopped", "run_finished")
 _SHOWN_FACTS = {"cosolve": "cosolve", "python": "Python", "dolfinx": "dolfinx", "petsc": "PETSc", "torch": "torch"}
 
 
@@ -38,7 +38,7 @@ def digest_of(records: Iterable[Record], name: str = "run") -> Digest:
         by_kind.setdefault(str(record.get("kind")), []).append(record)
     steps = tuple(step_row(record) for record in by_kind.get("step", ()))
     end = next((record for record in reversed(kept) if record.get("kind") in _ENDS), None)
-    start = by_kind.get("case", [{}])[0]
+    start = by_kind.get("run_started", [{}])[0]
     status = str(end.get("status", "")) if end is not None else "UNFINISHED"
     rivals = sorted((rival_of(record) for record in by_kind.get("comparison", ())), key=_best_first)
     return Digest(

@@ -25,7 +25,7 @@ COST = {"propose": 0.001, "verify": 0.002, "correct": 0.0, "solve": 0.0, "machin
 
 def write_run(directory, *, end=True, rival=True):
     with Ledger(directory) as ledger:
-        ledger.write("case", case={"case": {"name": "Heat in a plate"}})
+        ledger.write("run_started", case={"case": {"name": "Heat in a plate"}}, versions={"cosolve": "0.1.0"})
         for step in range(6):
             accepted = step % 3 != 2
             ledger.write(
