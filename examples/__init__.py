@@ -5,6 +5,7 @@ from __future__ import annotations
 from cosolve.core.entries import Entry
 from cosolve.core.hookspecs import hookimpl
 from cosolve.examples.cahn_hilliard import registration as cahn_hilliard
+from cosolve.examples.embedded import registration as embedded
 from cosolve.examples.heat import registration as heat
 
 COSOLVE_API_VERSION = 1
@@ -13,4 +14,4 @@ COSOLVE_API_VERSION = 1
 @hookimpl
 def cosolve_problems() -> list[Entry]:
     """Register the problems of the examples."""
-    return [*heat.PROBLEMS, *cahn_hilliard.PROBLEMS]
+    return [*heat.PROBLEMS, *cahn_hilliard.PROBLEMS, *embedded.PROBLEMS]
