@@ -1,0 +1,81 @@
+"""Every Python block of the documentation runs as it stands; the tutorial's script is short and is run as a file."""
+
+import importlib.util
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from snippets import DOCS, ROOT, blocks, code_lines, pages, script  # noqa: E402
+
+NEEDS = {"dolfinx": "dolfinx", "torch": "torch", "pyscipopt": "pyscipopt"}
+RUN_PAGES = [page for page in pages() if blocks(page) and page.parent.name != "tutorial"]
+
+
+def run(code, folder):
+    """Run `code` as a file in `folder`, and return its output."""
+    file = folder / "page.py"
+    file.write_text(code)
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, str(file)], cwd=folder, env=environment, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, f"{code}\n{done.stdout}\n{done.stderr[-3000:]}"
+    return done.stdout
+
+
+def skip_without_libraries(code):
+    for word, library in NEEDS.items():
+        if re.search(rf"\b{word}\b", code) and importlib.util.find_spec(library) is None:
+            pytest.skip(f"{library} is not installed")
+
+
+@pytest.mark.parametrize("page", RUN_PAGES, ids=lambda page: str(page.relative_to(DOCS)))
+def test_the_blocks_of_a_page_run_in_order(page, tmp_path):
+    code = "\n\n".join(blocks(page))
+    skip_without_libraries(code)
+    run(code, tmp_path)
+
+
+def test_the_tutorial_couples_an_own_form_in_25_lines(tmp_path):
+    pytest.importorskip("dolfinx")
+    code = script(DOCS / "tutorial" / "first_hybrid_run.md", "plate.py")
+    assert code_lines(code) <= 25
+    output = run(code, tmp_path)
+    found = re.search(r"(\d+) of 100 steps needed no solve: every accepted value passed its verifier", output)
+    assert found
+    assert 5 <= int(found.group(1)) <= 95
+    from cosolve.core.ledger import read_ledger
+
+    steps = [record for record in read_ledger(tmp_path / "runs/plate") if record["kind"] == "step"]
+    assert len(steps) == 100
+    for record in steps:
+        for verdict in record["verdicts"]:
+            if verdict["decision"] == "accept":
+                assert verdict["measure"] <= 0.5 * verdict["tolerance"]
+
+
+def test_the_embedded_tutorial_runs(tmp_path):
+    code = script(DOCS / "tutorial" / "embedded.md", "spot.py")
+    assert code_lines(code) <= 25
+    assert re.search(r"\d+ accepted, \d+ corrected, of 100", run(code, tmp_path))
+
+
+def test_an_own_network_takes_ten_lines():
+    text = (DOCS / "how-to" / "own_network.md").read_text()
+    block = re.search(r"<!-- ten lines -->\n```python\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
+    assert block
+    assert code_lines(block.group(1)) <= 10
+
+
+def test_the_script_of_the_readme_is_short_and_runs(tmp_path):
+    pytest.importorskip("dolfinx")
+    found = re.findall(r"^```python\n(.*?)^```", (ROOT / "README.md").read_text(), flags=re.MULTILINE | re.DOTALL)
+    assert len(found) == 1
+    assert code_lines(found[0]) <= 15
+    assert "steps" in run(found[0], tmp_path)
