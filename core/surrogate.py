@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from cosolve.core.arrays import Array
@@ -56,7 +55,11 @@ class Surrogate(ABC):
         """
         start = time.perf_counter()
         prediction = self._predict(query)
-        return replace(prediction, source=prediction.source or self.name, cost_seconds=time.perf_counter() - start)
+        seconds = time.perf_counter() - start
+        # Not dataclasses.replace, which takes longer than a small proposal.
+        return Prediction(
+            prediction.value, prediction.source or self.name, prediction.uncertainty, seconds, prediction.notes
+        )
 
     @abstractmethod
     def _predict(self, query: Query) -> Prediction:

@@ -7,6 +7,7 @@ from cosolve.core.hookspecs import hookimpl
 from cosolve.examples.cahn_hilliard import registration as cahn_hilliard
 from cosolve.examples.embedded import registration as embedded
 from cosolve.examples.heat import registration as heat
+from cosolve.examples.overhead import registration as overhead
 
 COSOLVE_API_VERSION = 1
 
@@ -15,3 +16,9 @@ COSOLVE_API_VERSION = 1
 def cosolve_problems() -> list[Entry]:
     """Register the problems of the examples."""
     return [*heat.PROBLEMS, *cahn_hilliard.PROBLEMS, *embedded.PROBLEMS]
+
+
+@hookimpl
+def cosolve_benches() -> list[Entry]:
+    """Register the benches of the examples."""
+    return [*overhead.BENCHES]

@@ -1,0 +1,1 @@
+"""What the machinery itself costs: driver, agreement, gate and ledger around work of a known price."""
