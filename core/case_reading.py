@@ -15,7 +15,7 @@ from cosolve.core.case import Case, CaseTable, CouplingTable, GovernorTable, Out
 from cosolve.core.entries import Entry, Role
 from cosolve.core.errors import BadInputError, PluginError
 from cosolve.core.option_layers import CODE, COMMAND_LINE, Layer, flatten, from_environment, from_file, merge
-from cosolve.core.options import Options, SolverOptions, check, known_keys
+from cosolve.core.options import Options, SolverOptions, base_folder, check, known_keys
 from cosolve.core.petsc_options import pairs_of, tokens_of
 from cosolve.core.registry import Registry
 from pydantic import BaseModel
@@ -172,7 +172,7 @@ class _Reader:
         from cosolve.core.model_file import check_matches, load_card
 
         where = f"{self.origin(f'{key}.model')}: {key}.model"
-        path = self.folder / str(model)
+        path = base_folder(f"{key}.model", self.origins, self.source, self.folder) / str(model)
         try:
             card = load_card(path)
             named = card.model_copy(update={"spaces": {}, "units": {}, "parameters": ()})

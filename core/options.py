@@ -7,6 +7,7 @@ before anything is solved, and nothing heavy is imported for it.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -24,8 +25,8 @@ class Options(BaseModel):
 
 
 def _existing_file(path: Path, info: ValidationInfo) -> Path:
-    folder = (info.context or {}).get("folder")
-    resolved = path if path.is_absolute() or folder is None else Path(folder) / path
+    base = (info.context or {}).get("base")
+    resolved = path if path.is_absolute() or base is None else base(info.field_name) / path
     if not resolved.is_file():
         found = "a folder" if resolved.is_dir() else "nothing there"
         raise PydanticCustomError("cosolve_file", "a file that exists|{found}", {"found": f"{found}: {resolved}"})
@@ -45,7 +46,7 @@ Share = Annotated[float, Field(gt=0.0, le=1.0)]
 """A number above zero and at most one."""
 
 ExistingFile = Annotated[Path, AfterValidator(_existing_file)]
-"""A file that exists (a mesh, a model); relative paths start at the folder of the case file."""
+"""A file that exists (a mesh, a model). Relative paths in a case file start at its folder, others where you are."""
 
 
 class SolverOptions(Options):
@@ -90,11 +91,20 @@ def check(
         BadInputError: One sentence for each error: source, key, expected, found, what to do.
     """
     try:
-        return model.model_validate(dict(values), context={"folder": folder})
+        base = partial(base_folder, key, origins, source, folder)
+        return model.model_validate(dict(values), context={"base": base})
     except ValidationError as error:
         known = [*also_known, *known_keys(model)]
         sentences = [_sentence(detail, key, origins, source, known, model) for detail in error.errors()]
         raise BadInputError("\n".join(dict.fromkeys(sentences))) from None
+
+
+def base_folder(
+    key: str, origins: Mapping[str, str], source: str, folder: Path | None, name: str | None = None
+) -> Path:
+    """Return where a relative path starts: at the folder of the file that says it, else in the working directory."""
+    said_by = _origin_of(f"{key}.{name}" if name else key, origins) or source
+    return folder if folder is not None and said_by == source else Path()
 
 
 def known_keys(model: type[BaseModel]) -> list[str]:
