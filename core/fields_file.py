@@ -3,12 +3,10 @@
 One file for each run, written by rank 0, read without pickle. It is neutral: a grid, a finite-element mesh and a cloud
 of points all come down to points, optional triangles and named values.
 
-| array | shape | meaning |
-|---|---|---|
-| `x` | `(n, 2)` | coordinates of the points |
-| `triangles` | `(m, 3)` | indices of points; absent for a cloud, whose triangulation the reader makes |
-| `value:NAME` | `(n,)` | one named field |
-| `about` | text | JSON: for each name its label, unit, and role (`state`, `reference`, `error` or `source`) |
+* `x`, shape `(n, 2)`: coordinates of the points;
+* `triangles`, shape `(m, 3)`: indices of points; absent for a cloud, whose triangulation the reader makes;
+* `value:NAME`, shape `(n,)`: one named field;
+* `about`: JSON text: for each name its label, unit, role (`state`, `reference`, `error` or `source`) and categories.
 """
 
 from __future__ import annotations

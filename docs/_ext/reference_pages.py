@@ -157,16 +157,26 @@ def option_table(model: Any) -> str:
 
 
 def case_tables() -> dict[str, Any]:
-    """Return the options model of each table of a case that cosolve itself defines."""
-    return dict(importlib.import_module("cosolve.core.case").TABLE_MODELS)
+    """Return the options model of each table of a case that cosolve itself checks."""
+    case = importlib.import_module("cosolve.core.case")
+    options = importlib.import_module("cosolve.core.options")
+    training = importlib.import_module("cosolve.core.training")
+    return {
+        "case": case.CaseTable,
+        "solver": options.SolverOptions,
+        "coupling": case.CouplingTable,
+        "governor": case.GovernorTable,
+        "output": case.OutputTable,
+        "watchdog": case.WatchdogTable,
+        "training": training.TrainingSettings,
+    }
 
 
 def case_page() -> str:
     """Return the tables of a case."""
     lines = []
     for name, model in case_tables().items():
-        heading = f"[[{name}]]" if name == "surrogate" else f"[{name}]"
-        lines += [f"## `{heading}`", "", summary(model), "", option_table(model), ""]
+        lines += [f"## `[{name}]`", "", option_table(model), ""]
     return "\n".join(lines)
 
 

@@ -11,7 +11,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from snippets import DOCS, ROOT, blocks, code_lines, pages, script  # noqa: E402
+from snippets import DOCS, ROOT, blocks, code_lines, pages, script
 
 NEEDS = {"dolfinx": "dolfinx", "torch": "torch", "pyscipopt": "pyscipopt"}
 RUN_PAGES = [page for page in pages() if blocks(page) and page.parent.name != "tutorial"]
@@ -23,7 +23,13 @@ def run(code, folder):
     file.write_text(code)
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     done = subprocess.run(
-        [sys.executable, str(file)], cwd=folder, env=environment, capture_output=True, text=True, timeout=300, check=False
+        [sys.executable, str(file)],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
     )
     assert done.returncode == 0, f"{code}\n{done.stdout}\n{done.stderr[-3000:]}"
     return done.stdout
