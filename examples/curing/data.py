@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
-from cosolve.examples.curing.integrators import CrankNicolson
+from cosolve.examples.curing.cyclic_solver import CuringSolver
 from cosolve.examples.curing.process import RANGES, Load, Ranges
 from cosolve.examples.curing.stepping import ThermalState
 from cosolve.examples.curing.surrogate import load_features
@@ -24,6 +24,13 @@ LEAPS = (3, 4, 6, 8, 10, 12, 14)
 """Periods that are leapt over afterwards, one sample after each."""
 
 Float32Array = npt.NDArray[np.float32]
+
+
+BIAS_STEPS = (16, 24)
+"""Steps in a period for which the surrogate learns what the time step does to a measured rate."""
+
+_FINE_STEPS = 96
+_BIAS_SHARE = 0.04
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +45,8 @@ class Sample:
         rate: log of the growth of phi over the period.
         lift: theta at the start.
         weight: (1 - alpha) times the growth of phi: what an error of the rate weighs in alpha.
+        bias: Log-rate measured with each of `BIAS_STEPS` minus that with a fine step, shape `(len(BIAS_STEPS),
+            n_nodes)`; None in most samples, because it is dear.
     """
 
     rate_features: npt.NDArray[np.float64]
@@ -47,6 +56,7 @@ class Sample:
     rate: Float32Array
     lift: Float32Array
     weight: Float32Array
+    bias: Float32Array | None = None
 
 
 def widened(ranges: Ranges, share: float = 0.03) -> Ranges:
@@ -65,10 +75,11 @@ def widened(ranges: Ranges, share: float = 0.03) -> Ranges:
     )
 
 
-def samples(integrator: CrankNicolson, rng: np.random.Generator, blocks: int = 4) -> Iterator[Sample]:
+def samples(solver: CuringSolver, rng: np.random.Generator, blocks: int = 4) -> Iterator[Sample]:
     """Run one random schedule of `blocks` blocks on one rank and yield its samples."""
     ranges = widened(RANGES)
-    d = integrator.discretisation
+    d = solver.discretisation
+    integrator = solver.integrator(STEPS)
     state = ThermalState(ranges.draw_bump(rng).values(d.points), np.zeros(d.n_owned))
     before: Load | None = None
     for _ in range(blocks):
@@ -76,19 +87,32 @@ def samples(integrator: CrankNicolson, rng: np.random.Generator, blocks: int = 4
         for tau in range(SAMPLED[-1] + 1):
             end = integrator.advance(state, load)
             if tau in SAMPLED:
-                yield _sample(load, before, tau, state, end)
+                yield _sample(solver, rng, load, before, tau, state, end)
             state, start = end, state
         tau = SAMPLED[-1] + 1
         for leap in LEAPS:
             grown = state.phi + leap * (state.phi - start.phi)
             start = integrator.advance(replace(state, phi=grown), load)
             state = integrator.advance(start, load)
-            yield _sample(load, before, tau + leap + 1, start, state)
+            yield _sample(solver, rng, load, before, tau + leap + 1, start, state)
             tau += leap + 2
         before = load
 
 
-def _sample(load: Load, before: Load | None, tau: int, start: ThermalState, end: ThermalState) -> Sample:
+def _bias(solver: CuringSolver, load: Load, start: ThermalState, end: ThermalState) -> Float32Array:
+    """Return what each of `BIAS_STEPS` adds to the log-rate measured from a start without past levels."""
+
+    def log_rate(steps: int) -> npt.NDArray[np.float64]:
+        period = solver.true_period(solver.state(start.phi, start.theta), load, steps)
+        response = solver.rate_response(solver.mean_response(period.end.theta - end.theta))
+        return np.log(period.growth) + response  # type: ignore[no-any-return]
+
+    fine = log_rate(_FINE_STEPS)
+    return np.stack([log_rate(steps) - fine for steps in BIAS_STEPS]).astype(np.float32)
+
+
+def _sample(solver: CuringSolver, rng: np.random.Generator, load: Load, before: Load | None, tau: int,
+            start: ThermalState, end: ThermalState) -> Sample:  # fmt: skip
     growth = end.phi - start.phi
     alpha_middle = 1.0 - np.exp(-0.5 * (start.phi + end.phi))
     single: Callable[[npt.NDArray[np.float64]], Float32Array] = lambda field: field.astype(np.float32)  # noqa: E731
@@ -100,4 +124,5 @@ def _sample(load: Load, before: Load | None, tau: int, start: ThermalState, end:
         rate=single(np.log(growth)),
         lift=single(start.theta),
         weight=single((1.0 - alpha_middle) * growth),
+        bias=_bias(solver, load, start, end) if rng.random() < _BIAS_SHARE else None,
     )

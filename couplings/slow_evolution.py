@@ -1,0 +1,120 @@
+"""The slow evolution over a block: the surrogate's log-rate, corrected by defects measured at checkpoints."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from cosolve.couplings.cyclic import CyclicBlock, CyclicSolver, FloatArray, SlowModel
+
+_MEMORY = 3.0
+"""Defects are interpolated linearly in log(tau + 3): they change fast after a change of load and slowly later."""
+
+
+class Defects:
+    """Measured minus predicted log-rates at some times of a block, interpolated in between and constant beyond."""
+
+    def __init__(self) -> None:
+        self._times: list[float] = []
+        self._fields: list[FloatArray] = []
+
+    def __len__(self) -> int:
+        """Number of measured times."""
+        return len(self._times)
+
+    def add(self, tau: float, field: FloatArray) -> None:
+        """Take the defect `field` (shape `(n_owned,)`) measured at `tau`, or put it in the place of an older one."""
+        if tau in self._times:
+            self._fields[self._times.index(tau)] = field
+            return
+        place = int(np.searchsorted(self._times, tau))
+        self._times.insert(place, tau)
+        self._fields.insert(place, field)
+
+    def at(self, tau: float) -> FloatArray | None:
+        """Return the defect at `tau`, None where none was measured in the block."""
+        if not self._times:
+            return None
+        right = int(np.searchsorted(self._times, tau))
+        if right == 0:
+            return self._fields[0]
+        if right == len(self._times):
+            return self._fields[-1]
+        low, high = (math.log(self._times[index] + _MEMORY) for index in (right - 1, right))
+        share = (math.log(tau + _MEMORY) - low) / (high - low)
+        return (1.0 - share) * self._fields[right - 1] + share * self._fields[right]
+
+
+def slow_grid(periods: int, finest: int = 1, growth: float = 0.18) -> list[float]:
+    """Return times from 0 to `periods` whose distances grow in proportion to the time since the load changed.
+
+    Args:
+        periods: Length of the block.
+        finest: First distance.
+        growth: Distance divided by time, later.
+    """
+    times = [0.0]
+    while times[-1] < periods:
+        step = max(finest, round(growth * times[-1]))
+        left = periods - times[-1]
+        times.append(float(periods) if left < 1.5 * step else times[-1] + step)
+    return times
+
+
+class SlowEvolution:
+    """Integrates the corrected slow evolution of one block by the midpoint rule.
+
+    The middle of a step is predicted with the rate of the step before, so that a step asks the surrogate once.
+    """
+
+    def __init__(self, solver: CyclicSolver[Any], model: SlowModel, block: CyclicBlock, start: FloatArray) -> None:
+        """Begin at the slow variable `start` (shape `(n_owned,)`) at the start of `block`."""
+        self._solver = solver
+        self._model = model
+        self.block = block
+        self.start = start
+        self.defects = Defects()
+        self.evaluations = 0
+
+    def coefficients(self, slow: FloatArray) -> FloatArray:
+        """Return the summed moments of `slow` (collective)."""
+        return self._solver.total(self._model.moments(slow))
+
+    def lift(self, tau: float, slow: FloatArray) -> FloatArray:
+        """Return the surrogate's fast variable at `tau` (collective)."""
+        self.evaluations += 1
+        return self._model.lift(self.block, tau, self.coefficients(slow))
+
+    def rate(self, tau: float, slow: FloatArray) -> FloatArray:
+        """Return the surrogate's log-rate in the period around `tau`, uncorrected (collective)."""
+        self.evaluations += 1
+        return self._model.rate(self.block, tau, self.coefficients(slow))
+
+    def bias(self, tau: float, slow: FloatArray, steps: int) -> FloatArray:
+        """Return what the surrogate takes for the effect of the time step on a measured log-rate (collective)."""
+        self.evaluations += 1
+        return self._model.bias(self.block, tau, self.coefficients(slow), steps)
+
+    def integrate(self, stops: Sequence[float]) -> list[FloatArray]:
+        """Return the slow variable at each of the ascending `stops` (collective)."""
+        times = sorted({*slow_grid(self.block.periods), *stops})
+        slow = self.start
+        growth: FloatArray | None = None
+        found = {0.0: slow}
+        for low, high in zip(times[:-1], times[1:], strict=True):
+            if low >= stops[-1]:
+                break
+            middle, step = 0.5 * (low + high), high - low
+            if growth is None:
+                growth = np.exp(self._corrected(0.5, slow))
+            growth = np.exp(self._corrected(middle, slow + (0.5 * step) * growth))
+            slow = slow + step * growth
+            found[high] = slow
+        return [found[float(stop)] for stop in stops]
+
+    def _corrected(self, tau: float, slow: FloatArray) -> FloatArray:
+        rate = self.rate(tau, slow)
+        defect = self.defects.at(tau)
+        return rate if defect is None else rate + defect
