@@ -101,7 +101,7 @@ class Attachment(ABC):
         """Run a whole solve of the library, then agree and record (collective).
 
         Args:
-            label: Who solves, for the sentence: "SNES 'beam_'".
+            label: Who solves, for the sentence: `SNES 'beam_'`.
             run: Runs the library; its callbacks are guarded.
             values: Further values for the ledger's record.
 
