@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -125,7 +126,10 @@ class Assembly:
             try:
                 function()
             except BaseException as error:  # KeyboardInterrupt, too: PETSc's frames must not be unwound
-                self.faults.keep(error)
+                # Its frames would keep PETSc's objects of the callback alive on this rank alone, and their end is
+                # collective: keep the text of the traceback instead.
+                error.add_note("".join(traceback.format_tb(error.__traceback__)))
+                self.faults.keep(error.with_traceback(None))
 
     def _update(self, t_end: float) -> None:
         if self.update is not None:
@@ -195,10 +199,18 @@ class Assembly:
     def assemble_jacobian(self, values: Array) -> None:
         """Assemble the Jacobian at `values` into `matrix`, with ones on the diagonal of constrained rows."""
         self.set_state(values)
+        self._guarded(self.before_jacobian)
         self.matrix.zeroEntries()
-        # Nothing of a user's Python runs in here, so no rank can fall out between the two collective parts.
+        # Nothing of a user's Python runs from here on, so no rank can fall out between the collective parts.
         dolfinx.fem.petsc.assemble_matrix(self.matrix, self.jacobian_form, self.bcs)
         self.matrix.assemble()
+
+    def before_jacobian(self) -> None:
+        """Do what must be done on this rank before the Jacobian is assembled; for subclasses (not collective).
+
+        Forms with operators that are evaluated outside UFL compute their derivatives here. What it raises makes the
+        next residual NaN, so that the whole solve is rolled back on every rank.
+        """
 
     def check_parameters(self, names: Mapping[str, Any]) -> None:
         """Raise when a case names a parameter that the forms do not have (not collective)."""

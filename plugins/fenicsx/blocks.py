@@ -58,7 +58,8 @@ class Blocks:
         if self._single:
             local = np.array([np.sum(values)])
         else:
-            local = np.bincount(self.block_of, weights=values, minlength=len(self.names))
+            # On a rank without dofs numpy counts in integers, whatever the weights are.
+            local = np.bincount(self.block_of, weights=values, minlength=len(self.names)).astype(np.float64)
         total = np.zeros_like(local)
         self.comm.Allreduce(local, total)
         return total

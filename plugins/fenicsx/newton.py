@@ -196,6 +196,8 @@ class Newton:
         if left and self.assembly.mesh.comm.rank == 0:
             logger.warning("PETSc options of the prefix -%s that nobody used: %s", self.prefix, ", ".join(left))
         petsc_options.remove(self._inserted)
+        # Factors are freed here and now: whoever still holds a wrapper of the SNES would free them alone, later.
+        self.snes.reset()
         self.snes.destroy()
         self._f.destroy()
         self._x.destroy()
