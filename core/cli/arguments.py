@@ -35,7 +35,7 @@ def split_petsc_options(arguments: Sequence[str]) -> tuple[list[str], tuple[str,
     """Split arguments into cosolve's own and PETSc's.
 
     A word with one dash and two letters or more (`-ksp_type`, `-log_view`) is PETSc's. So is the word behind it when
-    that is no option itself; a negative number is a value, a file that ends in `.toml` never is.
+    that is no option itself; a negative number is a value, a file that ends in `.toml` and the command's name never are.
 
     Args:
         arguments: The arguments without the program's name.
@@ -66,7 +66,8 @@ def split_petsc_options(arguments: Sequence[str]) -> tuple[list[str], tuple[str,
                 f"{word}: expected two dashes, found one, which hands the option to PETSc; write -{word}."
             )
         petsc.append(word)
-        if words and _is_value(words[0]):
+        begun = any(word in WITH_PETSC for word in own)
+        if words and _is_value(words[0]) and (begun or words[0] not in WITH_PETSC):
             petsc.append(words.pop(0))
     command = next((word for word in own if not word.startswith("-")), "")
     if petsc and command and command not in WITH_PETSC:
