@@ -75,6 +75,8 @@ def page(bench: Mapping[str, Any], file_name: str) -> str:
         lines += ["", *(f"* {text(note)}" for note in notes)]
     if bench.get("cases"):
         lines += ["", "## Cases", "", *cases_table(bench["cases"])]
+    while not lines[-1]:
+        lines.pop()
     lines += ["", "## Machine", "", "| | |", "|---|---|"]
     lines += [f"| {key} | {text(value)} |" for key, value in bench.get("machine", {}).items()]
     return "\n".join(lines).rstrip() + "\n"
