@@ -62,4 +62,11 @@ def cosolve_couplings() -> list[Entry]:
             baseline=True,
             capabilities=("certified",),
         ),
+        Entry(
+            name="compared_time_loop",
+            summary="time_loop, and beside it the same steps from each classical start, measured in the same run",
+            factory=f"{_HERE}.compared:ComparedTimeLoop",
+            options=f"{_HERE}.options:ComparedOptions",
+            capabilities=("certified", "mpi"),
+        ),
     ]

@@ -47,3 +47,19 @@ class AdaptiveOptions(BaseModel):
     order: Literal[1, 2] = 1
     estimate: Literal["embedded", "doubling"] = "embedded"
     max_steps: int = Field(default=100_000, ge=1)
+
+
+class ComparedOptions(BaseModel):
+    """Options of the coupling `compared_time_loop`.
+
+    Attributes:
+        rivals: Registered classical proposers; each is run on its own as the start of every solve.
+        repeats: Interleaved repetitions; costs are medians over them.
+        reference_rtol: Tolerance of the run that errors are measured against; 0 for none.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    rivals: tuple[str, ...] = ("previous", "linear_extrapolation", "quadratic_extrapolation")
+    repeats: int = Field(default=3, ge=1, le=100)
+    reference_rtol: float = Field(default=1e-9, ge=0.0, lt=1.0)
