@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from cosolve.core.entries import Entry
 from cosolve.core.hookspecs import hookimpl
+from cosolve.examples import time_loop_bench
 from cosolve.examples.cahn_hilliard import registration as cahn_hilliard
 from cosolve.examples.embedded import registration as embedded
 from cosolve.examples.heat import registration as heat
@@ -21,4 +22,4 @@ def cosolve_problems() -> list[Entry]:
 @hookimpl
 def cosolve_benches() -> list[Entry]:
     """Register the benches of the examples."""
-    return [*overhead.BENCHES]
+    return [*overhead.BENCHES, *time_loop_bench.BENCHES]

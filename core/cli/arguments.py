@@ -35,7 +35,7 @@ def split_petsc_options(arguments: Sequence[str]) -> tuple[list[str], tuple[str,
     """Split arguments into cosolve's own and PETSc's.
 
     A word with one dash and two letters or more (`-ksp_type`, `-log_view`) is PETSc's. So is the word behind it when
-    that is no option itself; a negative number is a value, a file that ends in `.toml` and the command's name never are.
+    that is no option itself: a negative number is a value, a file that ends in `.toml` and the command's name are not.
 
     Args:
         arguments: The arguments without the program's name.
