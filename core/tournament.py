@@ -26,7 +26,8 @@ class Tournament:
         self._round = 0
 
     def due(self, names: Sequence[str]) -> tuple[str, ...]:
-        """Return the names that are asked in the next round, in order."""
+        """Open a round and return the names that are asked in it, in order; call it once for each transaction."""
+        self._round += 1
         return tuple(name for name in names if self._round >= self._next.get(name, 0))
 
     def winner(self, ratios: Mapping[str, float]) -> str:
@@ -46,7 +47,6 @@ class Tournament:
             self._losses[name] = losses
             wait = min(2 ** (losses - _PATIENCE + 1), _LONGEST_INTERVAL) if losses >= _PATIENCE else 1
             self._next[name] = self._round + wait
-        self._round += 1
         return best
 
     def memory(self) -> dict[str, Any]:
