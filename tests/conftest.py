@@ -8,10 +8,15 @@ from pathlib import Path
 
 import pytest
 from cosolve.core.communicator import Communicator, launched_by_mpi, world
+from hypothesis import settings
 
 # One thread for each rank, before any library reads it.
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(name, "1")
+
+# A deadline for each example would make tests fail on a busy machine; the same examples are drawn in every run.
+settings.register_profile("cosolve", deadline=None, derandomize=True)
+settings.load_profile("cosolve")
 
 
 @pytest.fixture
