@@ -74,7 +74,7 @@ def fields(content: PlaneFields, *, columns: int = 4) -> str:
     """Draw each field in its own panel; returns a PNG as a data URI."""
     with matplotlib.rc_context(_STYLE):
         items = list(content.fields.items())
-        columns = max(1, min(columns, len(items)))
+        columns = max(3, min(columns, len(items)))
         rows = math.ceil(len(items) / columns)
         span = np.ptp(content.x, axis=0)
         aspect = float(np.clip(span[1] / span[0], 0.25, 2.0)) if span[0] > 0 else 1.0
@@ -84,6 +84,9 @@ def fields(content: PlaneFields, *, columns: int = 4) -> str:
         for position, (name, item) in enumerate(items):
             axes = figure.add_subplot(rows, columns, position + 1)
             _panel(figure, axes, triangulation, name, item)
+        for position in range(len(items), columns):
+            # An empty place keeps a single field as small as it would be among others.
+            figure.add_subplot(rows, columns, position + 1).axis("off")
         return _uri(figure, "png")
 
 
@@ -119,8 +122,8 @@ def _panel(figure: Figure, axes: Any, triangulation: Triangulation, name: str, i
     bar.outline.set_visible(False)
 
 
-def verdicts(digest: Digest) -> str:
-    """Draw measure over tolerance for each transaction, and below it who computed the value; SVG as a data URI."""
+def verdicts(digest: Digest, *, kind: str = "svg") -> str:
+    """Draw measure over tolerance for each transaction, and below it who computed the value; a data URI."""
     with matplotlib.rc_context(_STYLE):
         figure = _figure(10.4, 3.1)
         upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(6, 1))
@@ -163,7 +166,7 @@ def verdicts(digest: Digest) -> str:
         _source_strip(lower, digest, steps)
         lower.set_xlabel("transaction", loc="right")
         lower.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(integer=True, nbins=12))
-        return _uri(figure, "svg")
+        return _uri(figure, kind)
 
 
 def _source_strip(axes: Any, digest: Digest, steps: Any) -> None:
