@@ -123,7 +123,7 @@ def tiles(digest: Digest) -> list[Tile]:
         Tile(
             "Accepted proposals",
             f"{accepted} of {judged}" if judged else "none judged",
-            f"{grades or 'none'}; {total} transactions",
+            f"{f'{grades}; ' if grades else ''}{total} transactions",
         )
     ]
     seconds = digest.seconds()

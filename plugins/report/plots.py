@@ -52,7 +52,16 @@ _STYLE = {
 def source_colours(names: Sequence[str]) -> list[str]:
     """Return a colour for each source: grey for the solver, light blue where it finished a proposal, else strong."""
     strong = iter(SOURCE_COLOURS * (1 + len(names) // len(SOURCE_COLOURS)))
-    return [GREY if "solve" in name else SKY if name.endswith("+correct") else next(strong) for name in names]
+    return [
+        GREY
+        if "solve" in name
+        else SKY
+        if name.endswith("+correct") or name == "corrected"
+        else RULE
+        if name == "initial"
+        else next(strong)
+        for name in names
+    ]
 
 
 def _figure(width: float, height: float) -> Figure:
@@ -105,13 +114,14 @@ def _panel(figure: Figure, axes: Any, triangulation: Triangulation, name: str, i
         axes.set_title(f"{item.label or name}: {np.count_nonzero(~finite)} values are not finite", color=RED)
         values = np.where(finite, values, 0.0)
     if item.role == "source" and item.categories:
-        count = len(item.categories)
-        colours = source_colours(item.categories)
-        image = axes.tripcolor(
-            triangulation, values, cmap=ListedColormap(colours), norm=BoundaryNorm(np.arange(count + 1) - 0.5, count)
-        )
-        bar = figure.colorbar(image, ax=axes, shrink=0.8, ticks=range(count))
-        bar.ax.set_yticklabels(item.categories)
+        present = sorted({int(value) for value in values if 0 <= int(value) < len(item.categories)})
+        names = [item.categories[index] for index in present]
+        colours = [source_colours(item.categories)[index] for index in present]
+        shown = np.searchsorted(present, values).astype(float)
+        norm = BoundaryNorm(np.arange(len(present) + 1) - 0.5, len(present))
+        image = axes.tripcolor(triangulation, shown, cmap=ListedColormap(colours), norm=norm)
+        bar = figure.colorbar(image, ax=axes, shrink=0.8, ticks=range(len(present)))
+        bar.ax.set_yticklabels(names)
     else:
         image = axes.tripcolor(
             triangulation, values, shading="gouraud", cmap="magma_r" if item.role == "error" else "cividis"

@@ -182,7 +182,7 @@ def _failed(record: Record) -> int:
 def _facts(by_kind: Mapping[str, list[Record]], start: Record) -> dict[str, str]:
     facts: dict[str, str] = {}
     for record in by_kind.get("ledger", ())[-1:]:
-        facts["ranks"] = str(record.get("ranks", 1))
+        facts["Ranks"] = str(record.get("ranks", 1))
     modes = {str(record["mode"]) for record in by_kind.get("step", ()) if "mode" in record}
     if modes:
         facts["mode"] = ", ".join(sorted(modes))

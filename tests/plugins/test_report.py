@@ -13,6 +13,7 @@ from cosolve.core.events import RunEvent
 from cosolve.core.fields_file import PlaneField, PlaneFields, grid_points, write_plane_fields
 from cosolve.core.ledger import Ledger
 from cosolve.plugins import report
+from cosolve.plugins.report import plots
 from cosolve.plugins.report.digest import Digest, Rival, StepRow
 from cosolve.plugins.report.page import paid, render, sentence, tiles
 from cosolve.plugins.report.reading import digest_of, read_digest
@@ -244,3 +245,11 @@ def test_a_long_run_stays_small():
         StepRow(k, k * 0.1, "net" if k % 7 else "solver", "accept", "certified", 1e-9, 1e-8) for k in range(9000)
     )
     assert len(render(Digest("long", "SUCCESS", "", rows), None, "runs/long")) < 1_000_000
+
+
+def test_sources_that_never_computed_a_value_are_left_out_of_the_map():
+    names = ("initial", "solver", "corrected")
+    assert len(set(plots.source_colours(names))) == 3
+    x, triangles = grid_points((5, 5))
+    fields = PlaneFields(x, {"source": PlaneField(np.full(25, 1.0), role="source", categories=names)}, triangles)
+    assert plots.fields(fields).startswith("data:image/png")
