@@ -70,7 +70,6 @@ class OutputTable(Options):
     Attributes:
         directory: Folder of ledger, checkpoint, report and fields, from the working directory; `runs/NAME` by default.
         fields: Whether to write fields for ParaView.
-        report: Whether to write the HTML report when the run has ended.
         fields_every: Transactions between two snapshots of the fields; by default about fifty snapshots.
         report: Whether to write the HTML report.
         rejected_limit: How many rejected proposals each rank keeps as a training set.
@@ -79,7 +78,6 @@ class OutputTable(Options):
 
     directory: Path | None = None
     fields: bool = True
-    report: bool = True
     fields_every: Count | None = None
     report: bool = True
     rejected_limit: int = 256
