@@ -13,7 +13,7 @@ from cosolve.core.governor import GovernorMode
 from cosolve.core.option_layers import CODE, flatten
 from cosolve.core.options import Count, Options, Positive, Share
 from cosolve.core.petsc_options import pairs_of
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 
 class CaseTable(Options):
@@ -80,7 +80,7 @@ class OutputTable(Options):
     fields: bool = True
     fields_every: Count | None = None
     report: bool = True
-    rejected_limit: int = 256
+    rejected_limit: int = Field(default=256, ge=0)
     checkpoint_every: Count = 50
 
 

@@ -18,7 +18,7 @@ from cosolve.core.case import Case, Part
 from cosolve.core.case_reading import load_case
 from cosolve.core.communicator import Communicator, world
 from cosolve.core.coupling import Coupling, CouplingContext
-from cosolve.core.errors import CosolveError, PluginError
+from cosolve.core.errors import BadInputError, CosolveError, InterruptedRunError, PluginError
 from cosolve.core.events import RunEvent, StepEvent
 from cosolve.core.field_output import FieldOutput
 from cosolve.core.governor import Governor, decisions_of
@@ -27,7 +27,7 @@ from cosolve.core.ledger import Ledger, read_ledger
 from cosolve.core.problem import Problem
 from cosolve.core.progress import Progress, ProgressObserver
 from cosolve.core.registry import Registry
-from cosolve.core.result import Result
+from cosolve.core.result import Result, Status
 from cosolve.core.session import Session
 from cosolve.core.solver import Solver
 from cosolve.core.surrogate import Surrogate
@@ -195,8 +195,13 @@ class _Assembly:
         ledger.write("run_started", case=effective, source=case.source, versions=versions(), title=case.name)
         self.observers.run_started(event)
         began = time.perf_counter()
-        result = coupling.run()
-        result = replace(result, directory=case.directory)
+        try:
+            result = replace(coupling.run(), directory=case.directory)
+        except (Exception, KeyboardInterrupt) as error:
+            ended = self._ended_badly(ledger, event, error)
+            if ended is error:
+                raise
+            raise ended from error
         paths = [] if output is None else output.finish(result, self.source.name)
         unused = petsc_options.unused(case.petsc_options)
         if unused and self.rank == 0:
@@ -214,6 +219,18 @@ class _Assembly:
         ledger.flush()
         self.observers.run_finished(replace(event, result=result))
         return result
+
+    def _ended_badly(self, ledger: Ledger, event: RunEvent, error: BaseException) -> Exception:
+        """Record that the coupling raised, so that the ledger says how it ended; return what to raise."""
+        if isinstance(error, KeyboardInterrupt):
+            kept = f"the ledger in {self.case.directory} is readable"
+            error = InterruptedRunError(f"interrupted by Ctrl-C within a transaction; {kept}.")
+        status = Status.INTERRUPTED if isinstance(error, InterruptedRunError) else Status.FAULT
+        ledger.write("run_finished", status=status.name, message=str(error) or type(error).__name__)
+        ledger.flush()
+        self.observers.run_finished(event)
+        assert isinstance(error, Exception)
+        return error
 
     # Building: rank-local, so that an error on one rank is agreed on before anything collective
     def _build(self) -> tuple[Problem, list[Surrogate], Verifier, Callable[[CouplingContext], Coupling]]:
@@ -234,8 +251,11 @@ class _Assembly:
         from cosolve.core.model_file import check_matches, load_card, load_surrogate
 
         self._factory(part)
-        surrogate = load_surrogate(part.model, self.registry)
-        check_matches(load_card(part.model), problem.describe(), model=f"the model file {part.model}")
+        try:
+            surrogate = load_surrogate(part.model, self.registry)
+            check_matches(load_card(part.model), problem.describe(), model=f"the model file {part.model}")
+        except BadInputError as error:
+            raise type(error)(f"{part.where}: {error}") from None
         return surrogate
 
     def _governor(self) -> Governor:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
+import threading
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import FrameType
 from typing import Any, Final
 
 from cosolve.core.communicator import launched_by_mpi
@@ -36,10 +39,29 @@ def ending() -> Iterator[None]:
     with the code; when others go on (and would wait for this rank for ever), it prints and aborts the job.
     """
     try:
-        yield
+        with _sigterm_is_an_error():
+            yield
     except BaseException as error:  # every way to end is told apart below, and ends in one exit
         code, text = describe(error)
         _leave(code, text)
+
+
+@contextmanager
+def _sigterm_is_an_error() -> Iterator[None]:
+    """Let SIGTERM raise within the body, where Python allows a handler: in the main thread."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, _terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL if before is None else before)
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    """Make SIGTERM an error like any other, so that ledgers are closed; a loop of transactions has its own handler."""
+    raise InterruptedRunError("interrupted by SIGTERM.")
 
 
 def describe(error: BaseException) -> tuple[int, str]:

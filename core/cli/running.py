@@ -67,6 +67,7 @@ def written(directory: Path, records: list[dict[str, object]]) -> list[tuple[str
 
 def _comparison(record: dict[str, object]) -> str:
     rival, own = record.get("rival_cost_seconds"), record.get("run_cost_seconds")
-    if not (isinstance(rival, int | float) and isinstance(own, int | float) and own > 0.0):
+    if not (isinstance(rival, int | float) and isinstance(own, int | float) and own > 0.0 and rival > 0.0):
         return "not measured"
-    return f"{rival / own:.3g} times faster ({own:.3g} s against {rival:.3g} s)"
+    words = f"{rival / own:.3g} times faster" if rival >= own else f"{own / rival:.3g} times slower"
+    return f"{words} ({own:.3g} s against {rival:.3g} s)"

@@ -291,7 +291,7 @@ def test_an_interrupted_run_leaves_a_readable_ledger_and_a_checkpoint(toy: Path,
     with subprocess.Popen(
         [*command, *slow], cwd=toy, env=site.environment(), stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as run:
-        wait_for_steps(toy / "out", 3)
+        wait_for(toy / "out", "step", 3)
         run.send_signal(number)
         _, err = run.communicate(timeout=60)
     assert run.returncode == 6
@@ -305,13 +305,28 @@ def test_an_interrupted_run_leaves_a_readable_ledger_and_a_checkpoint(toy: Path,
     assert [record["step"] for record in read_ledger(toy / "out") if record["kind"] == "step"][-1] == len(steps) + 1
 
 
-def wait_for_steps(folder: Path, number: int) -> None:
-    """Wait until a run has recorded so many steps."""
-    end = time.monotonic() + 60.0
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
+def test_a_coupling_without_transactions_ends_with_a_readable_ledger(toy: Path, site, number: int) -> None:
+    command = [sys.executable, "-c", "from cosolve.core.cli.main import main; main()", "run", "case.toml"]
+    slow = ["--set", "problem.pause=0.1", "--set", "problem.end=100.0", "--set", "coupling.name=adaptive_stepping"]
+    with subprocess.Popen(
+        [*command, *slow], cwd=toy, env=site.environment(), stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as run:
+        wait_for(toy / "out", "run_started", 1)
+        time.sleep(0.5)
+        run.send_signal(number)
+        _, err = run.communicate(timeout=60)
+    assert run.returncode == 6
+    assert err.startswith("cosolve: interrupted by ")
+    last = read_ledger(toy / "out")[-1]
+    assert (last["kind"], last["status"]) == ("run_finished", "INTERRUPTED")
+
+
+def wait_for(folder: Path, kind: str, number: int) -> None:
+    """Wait until a ledger has so many records of a kind."""
+    path, end = folder / "ledger.jsonl", time.monotonic() + 60.0
     while time.monotonic() < end:
-        if (folder / "ledger.jsonl").exists() and (folder / "ledger.jsonl").read_text().count(
-            '"kind":"step"'
-        ) >= number:
+        if path.exists() and path.read_text().count(f'"kind":"{kind}"') >= number:
             return
         time.sleep(0.05)
     raise AssertionError("the run did not get going")
