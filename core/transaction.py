@@ -80,7 +80,7 @@ class OpenTransaction:
     def repair(self) -> bool:
         """Put the state back if somebody changed it in place; return whether somebody had (not collective)."""
         assert self._query is not None
-        if np.array_equal(self._query.state, self._buffer):
+        if (self._query.state == self._buffer).all():  # finite in every run that goes on, so NaN needs no thought
             return False
         np.copyto(self._query.state, self._buffer)
         self._count(self._buffer)

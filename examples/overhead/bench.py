@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -50,6 +51,9 @@ def bench(*, quick: bool, seed: int, progress: Callable[..., Any] | None = None)
         "values": _SIZE,
         "steps": steps,
         "repeats": repeats,
+        "preempted_per_step": statistics.median(
+            case["preempted_per_step"] for found in samples.values() for case in found
+        ),
         "judged_share": min(case["judged"] / case["steps"] for found in samples.values() for case in found),
     }
     return BenchReport(
@@ -60,6 +64,8 @@ def bench(*, quick: bool, seed: int, progress: Callable[..., Any] | None = None)
         (
             "Overhead is the CPU time of the loop less that spent inside solver, surrogate and judge: median over "
             "interleaved repeats, the largest over the cases.",
+            "Each time another process takes the core (preempted_per_step) the caches are cold afterwards and the same "
+            "work takes two to four times as long: on a shared machine the figures are an upper bound.",
         ),
     )
 
@@ -74,9 +80,11 @@ def _measure(clock: Clock, step_seconds: float, right_every: int, steps: int) ->
         ):
             loop = Loop(session, (surrogate,), t_end=1.0, dt=1.0 / steps, handle_signals=False)
             burnt_cpu, burnt_wall = clock.cpu_seconds, clock.wall_seconds
+            preempted = _preemptions()
             cpu, wall = time.process_time(), time.perf_counter()
             result = loop.run()
             cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
+            preempted = _preemptions() - preempted
             burnt_cpu, burnt_wall = clock.cpu_seconds - burnt_cpu, clock.wall_seconds - burnt_wall
         result.raise_on_failure()
         stats = result.stats
@@ -86,6 +94,16 @@ def _measure(clock: Clock, step_seconds: float, right_every: int, steps: int) ->
         "steps": stats["steps"],
         "judged": stats["judged"],
         "accepted": stats["accepted"],
+        "preempted_per_step": preempted / stats["steps"],
         "overhead_ms_per_step": 1e3 * (cpu - burnt_cpu) / stats["steps"],
         "overhead_wall_ms_per_step": 1e3 * (wall - burnt_wall) / stats["steps"],
     }
+
+
+def _preemptions() -> int:
+    """Return how often another process took this one's core so far; 0 where the system does not tell."""
+    if sys.platform == "win32":
+        return 0
+    import resource  # not on Windows
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
