@@ -168,9 +168,9 @@ def _load(path: Path) -> dict[str, Array]:
     with zipfile.ZipFile(path) as archive:
         for member in archive.infolist():
             with archive.open(member) as file:
-                version = np.lib.format.read_magic(file)  # type: ignore[no-untyped-call]
+                version = np.lib.format.read_magic(file)  # type: ignore[no-untyped-call]  # numpy's own
                 read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-                shape, _, dtype = read(file)  # type: ignore[no-untyped-call]
+                shape, _, dtype = read(file)  # type: ignore[no-untyped-call]  # numpy's own
                 expected = file.tell() + dtype.itemsize * int(np.prod(shape, dtype=object))
             if dtype.hasobject or member.compress_type != zipfile.ZIP_STORED or member.file_size != expected:
                 raise ValueError(

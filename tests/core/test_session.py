@@ -15,11 +15,10 @@ from cosolve.core.governor import Governor, decisions_of
 from cosolve.core.ledger import Ledger, read_ledger
 from cosolve.core.prediction import Prediction
 from cosolve.core.query import Query
-from cosolve.core.result import Status
 from cosolve.core.session import Session
 from cosolve.core.solver import SolveResult
 from cosolve.core.surrogate import Surrogate
-from cosolve.core.testing.faults import Fault, FaultySolver, FaultyVerifier, OracleSurrogate
+from cosolve.core.testing.faults import Fault, FaultyVerifier, OracleSurrogate
 from cosolve.core.testing.mean_field import MeanFieldSolver, RatioVerifier
 from cosolve.core.verdict import Decision, Grade
 
@@ -241,53 +240,6 @@ def test_what_observe_raises_is_told_when_the_proposer_is_asked_next() -> None:
     assert "failed" not in reasons[0]
     assert reasons[1] == "surrogate 'remembering' failed on rank 0 at step 3: ValueError: cannot learn"
     assert "failed" not in reasons[2]
-
-
-class Multistep(MeanFieldSolver):
-    """Remembers how many steps it took; a rollback must take them back."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.taken = np.zeros(1)
-
-    def _step(self, query: Query, x0: Array | None) -> SolveResult:
-        self.taken[0] += 1.0
-        result = super()._step(query, x0)
-        return SolveResult(result.value, query.dt < 0.3 * DT, "planted")
-
-    def memory(self) -> Mapping[str, Array]:
-        return {"taken": self.taken}
-
-    def restore(self, memory: Mapping[str, Array]) -> None:
-        self.taken[:] = memory["taken"]
-
-
-def test_the_ladder_takes_smaller_steps_and_rolls_the_memory_back_between_rungs() -> None:
-    solver = Multistep()
-    one = session(solver)
-    outcome = one.attempt(first(one))
-    assert (outcome.source, outcome.rung, outcome.t_end) == ("solver/4", "smaller steps", DT)
-    assert solver.taken[0] == 4.0
-
-
-def test_the_ladder_is_bounded_and_stops_at_the_last_accepted_state() -> None:
-    solver = Multistep()
-    one = session(solver, smallest_step_fraction=0.5)
-    query = first(one)
-    outcome = one.attempt(query, [oracle(error=1.0)])
-    assert (outcome.status, outcome.source, outcome.rung, outcome.t_end) == (Status.NOT_CONVERGED, "", "stopped", 0.0)
-    np.testing.assert_array_equal(outcome.value, query.state)
-    assert solver.taken[0] == 0.0
-    assert "step: did not converge within 0 iterations (planted)" in outcome.message
-    assert "2 smaller steps: part 1 of 2: did not converge" in outcome.message
-    assert "choose a smaller step, more iterations or a looser tolerance" in outcome.message
-
-
-def test_a_steady_solve_has_no_smaller_steps() -> None:
-    solver = FaultySolver(Fault("exception"), whole_steps_only=False)
-    outcome = session(solver).attempt(Query(solver.initial_state(), transaction="solve"))
-    assert outcome.status is Status.FAULT
-    assert "smaller steps:" not in outcome.message
 
 
 def test_a_state_that_does_not_fit_is_an_error() -> None:
