@@ -94,6 +94,12 @@ class ReactionDiffusion(Solver):
         """Return a copy of the initial values, shape `(n * n,)`, row by row."""
         return self._initial.reshape(-1).copy()
 
+    def coordinates(self) -> Array:
+        """Return the centres of the cells, shape `(n * n, 2)`, in the order of the state."""
+        centres = (np.arange(self._n) + 0.5) * self._h
+        first, second = np.meshgrid(centres, centres, indexing="ij")
+        return np.stack([first.ravel(), second.ravel()], axis=1)
+
     def right_hand_side(self, query: Query) -> Plane:
         """Return b of the step's equation R(u) = u - theta dt F(u) - b, shape `(n, n)`."""
         state = query.state.reshape(self._n, self._n)

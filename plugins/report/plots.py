@@ -292,5 +292,5 @@ def rivals(digest: Digest) -> str:
         axes.set_xticks([])
         axes.spines["bottom"].set_visible(False)
         axes.tick_params(axis="y", length=0, labelcolor=INK)
-        axes.set_xlim(0, 1.32 * max(seconds))
+        axes.set_xlim(0, 1.7 * max(seconds))
         return _uri(figure, "svg")
