@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import pluggy
-
 from cosolve.core.entries import Entry
 
 if TYPE_CHECKING:
