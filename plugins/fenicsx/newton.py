@@ -190,6 +190,10 @@ class Newton:
         self._fresh = False
         return 0
 
+    def forget(self) -> None:
+        """Assemble the Jacobian anew in the next solve, as for a new run (not collective, but on every rank)."""
+        self._stale = True
+
     def close(self) -> None:
         """Destroy SNES and its vectors and take its options from the database; warn of those that nobody read."""
         left = [f"-{name}" for name in self._inserted if f"-{name}" in petsc_options.unused(self.prefix)]
