@@ -179,9 +179,11 @@ def test_a_factory_that_cannot_be_imported_keeps_its_cause() -> None:
 
 
 def test_registration_that_imports_something_heavy_is_told(module, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(sys.modules, "torch", raising=False)
+    # `setitem` first: undoing it removes the stand-in, or brings the real torch back.
+    monkeypatch.setitem(sys.modules, "torch", sys)
+    del sys.modules["torch"]
     plugin = load_plugin(module("import sys, types\nsys.modules['torch'] = types.ModuleType('torch')\n" + GOOD))
-    monkeypatch.delitem(sys.modules, "torch", raising=False)
+    del sys.modules["torch"]
     assert plugin.state is PluginState.LOADED
     assert plugin.reason == "its registration imports torch; import them inside the factory instead"
 
