@@ -40,13 +40,16 @@ DIFFUSIVITY, REACTION, DOSE = (0.02, 0.05), (0.5, 1.5), (0.0, 2.0)
 HEIGHT, PLACE, WIDTH = (0.2, 0.8), (0.2, 0.8), (0.2, 0.3)
 
 FIT: Mapping[str, Any] = {
-    "modes_in": 30,
+    "modes_in": 26,
     "modes_out": 36,
-    "leading": (20, 10, 8),
-    "ridge": 1e-9,
+    "leading": (22, 10, 8, 5),
+    "ridge": 1e-10,
+    "skip": 4,
     "stiffness": 0.02,
 }
-ORDER = 14
+"""Chosen on the held-back runs; the first four steps of each run, in which its bumps fade, are left to the solver."""
+
+ORDER = 12
 STORED = 32
 """Training states are kept as their first 32 x 32 cosines, sampled on a grid of that size: 64 times less to store."""
 

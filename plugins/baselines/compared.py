@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import shutil
 import statistics
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, ClassVar
 
 from cosolve.core.arrays import Array
 from cosolve.core.coupling import Coupling, CouplingContext
 from cosolve.core.errors import BadInputError
 from cosolve.core.governor import Governor
+from cosolve.core.ledger import Ledger
 from cosolve.core.query import Query, Snapshot, Transaction
 from cosolve.core.registry import Registry
 from cosolve.core.result import Result
@@ -92,30 +96,48 @@ class ComparedTimeLoop(Coupling):
         return result
 
     def _measure_hybrid(self, context: CouplingContext, measured: Measured) -> Result:
-        """Run the hybrid once and time it."""
+        """Run the hybrid once and time it, its ledger included, the fields that it writes for ParaView left out."""
         states: list[Array] = []
+        writing = 0.0
+        on_commit = context.on_commit
+
+        def commit(t: float, value: Array, source: str) -> None:
+            nonlocal writing
+            begin = time.process_time()
+            if on_commit is not None:
+                on_commit(t, value, source)
+            writing += time.process_time() - begin
+
         loop = self._time_loop(
-            replace(context, settings=None),
+            replace(context, settings=None, on_commit=commit),
             on_step=None if measured.states else lambda state: states.append(state.value),
         )
         result: Result
         result, seconds = self._timed(loop.run)
-        measured.seconds.append(seconds)
+        measured.seconds.append(seconds - writing)
         measured.states = measured.states or states
         return result
 
     def _repeat_hybrid(self, measured: Measured) -> None:
-        """Run the hybrid again, with a session of its own that records nothing."""
-        context, settings = self.context, self.context.session
-        memory = [(proposer, proposer.memory()) for proposer in context.proposers]
-        session = Session(
-            context.solver, context.verifier, mode=settings.mode, governor=Governor(settings.governor.mode)
-        )
-        self._measure_hybrid(
-            replace(context, session=session, directory=None, on_commit=None, resume=False, checkpoint_every=0),
-            measured,
-        )
-        session.close()
+        """Run the hybrid again, with a session, a governor and a ledger of its own, which is thrown away."""
+        context, first = self.context, self.context.session
+        comm = context.solver.comm
+        folder = Path(comm.bcast(tempfile.mkdtemp(prefix="cosolve-") if comm.Get_rank() == 0 else "", root=0))
+        memory = [(proposer, dict(proposer.memory())) for proposer in context.proposers]
+        governor = first.governor if first.governor.mode == "replay" else Governor(first.governor.mode)
+        ledger = None if first.ledger is None else Ledger(folder, comm)
+        session = Session(context.solver, context.verifier, mode=first.mode, governor=governor, ledger=ledger)
+        try:
+            self._measure_hybrid(
+                replace(context, session=session, directory=None, on_commit=None, resume=False, checkpoint_every=0),
+                measured,
+            )
+        finally:
+            session.close()
+            if ledger is not None:
+                ledger.close()
+            if comm.Get_rank() == 0:
+                shutil.rmtree(folder, ignore_errors=True)
         for proposer, kept in memory:
             proposer.restore(kept)
 

@@ -28,6 +28,7 @@ REASONS = {
 _MOST_LINEAR = 60
 _HALVINGS = 8
 _FORCING_FIRST, _FORCING_LAST = 0.1, 1e-4
+_NEAR = 100.0
 
 
 @compiled
@@ -124,8 +125,9 @@ def newton(
                 a[i, j] = (1.0 - tau * r * (1.0 - 2.0 * value)) / k
                 now[i, j] = -now[i, j]
         coarsen_field(a, sizes, offsets, levels)
-        # Below a third of the tolerance the linear residual no longer decides whether Newton is done.
-        target = max(forcing * norm, 0.3 * tolerance)
+        # Below a third of the tolerance the linear residual no longer decides whether Newton is done. A start that is
+        # near goes there at once: Newton's own error is quadratic, and one iteration may be all that it needs.
+        target = 0.3 * tolerance if norm <= _NEAR * tolerance else max(forcing * norm, 0.3 * tolerance)
         count, reached = conjugate_gradients(
             levels, tau * s, now.ravel(), step.ravel(), target, _MOST_LINEAR, work, sizes, offsets
         )

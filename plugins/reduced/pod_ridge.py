@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 from cosolve.core.arrays import Array
-from cosolve.core.errors import BadInputError
+from cosolve.core.errors import BadInputError, ModelMismatchError
 from cosolve.core.prediction import Prediction
 from cosolve.core.query import Query
 from cosolve.core.surrogate import StoredSurrogate
@@ -143,7 +143,8 @@ class PodRidge(StoredSurrogate):
 
     def _predict(self, query: Query) -> Prediction:
         n = query.state.shape[0]
-        features = self._polynomials.evaluate(self._input(query))
+        x = self._input(query)
+        features = self._polynomials.evaluate(x)
         value = self.transform.backward(self._mean + (features @ self._weights) @ self._modes_out, n)
         share = self._share(query)
         if share != 1.0:
@@ -154,15 +155,17 @@ class PodRidge(StoredSurrogate):
         """Return the derivative by the state times `tangent`, shape `(n_owned,)`."""
         inner = np.zeros(len(self._centre))
         inner[self.inputs.count :] = self._modes_in @ self.transform.forward(tangent)
-        features = self._polynomials.jvp(self._input(query), inner / self._spread)
+        x = self._input(query)
+        features = self._polynomials.jvp(x, inner / self._spread)
         value = self.transform.backward((features @ self._weights) @ self._modes_out, len(tangent))
         share = self._share(query)
         return value if share == 1.0 else tangent + share * (value - tangent)
 
     def vjp(self, query: Query, cotangent: Array) -> Array:
         """Return the transposed derivative by the state times `cotangent`, shape `(n_owned,)`."""
+        x = self._input(query)
         features = self._weights @ (self._modes_out @ self.transform.backward_transposed(cotangent))
-        inner = self._polynomials.vjp(self._input(query), features) / self._spread
+        inner = self._polynomials.vjp(x, features) / self._spread
         value = self.transform.forward_transposed(inner[self.inputs.count :] @ self._modes_in, len(cotangent))
         share = self._share(query)
         return value if share == 1.0 else cotangent + share * (value - cotangent)
@@ -223,7 +226,10 @@ class PodRidge(StoredSurrogate):
         if not self._tensors:
             raise BadInputError("pod_ridge is not trained yet: call `fit` or load a model file")
         read = self.inputs.read(query.parameters, query.t + 0.5 * query.dt)
-        coefficients = self._modes_in @ self.transform.forward(query.state) - self._mean_in
+        values = self.transform.forward(query.state)
+        if values.shape != self._mean.shape:
+            raise ModelMismatchError(f"the modes have {self._mean.size} values, the state has {values.size}: train anew")
+        coefficients = self._modes_in @ values - self._mean_in
         scaled: Array = (np.concatenate([read, coefficients]) - self._centre) / self._spread
         return scaled
 
