@@ -136,7 +136,7 @@ def tiles(digest: Digest) -> list[Tile]:
                 Tile(
                     "Error",
                     percent(best.run_error),
-                    f"tolerance {percent(best.tolerance)}" if known else "against the reference, see below",
+                    f"tolerance {percent(best.tolerance)}" if known else "against the reference",
                     bad=known and best.run_error > best.tolerance,
                 )
             )

@@ -13,7 +13,7 @@ from typing import Any
 
 import matplotlib
 import numpy as np
-from cosolve.core.fields_file import PlaneField, PlaneFields
+from cosolve.core.fields_file import PlaneField, PlaneFields, grid_points
 from cosolve.plugins.report.digest import Digest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import BoundaryNorm, ListedColormap
@@ -89,7 +89,7 @@ def fields(content: PlaneFields, *, columns: int = 4) -> str:
         aspect = float(np.clip(span[1] / span[0], 0.25, 2.0)) if span[0] > 0 else 1.0
         width = 10.4 / columns
         figure = _figure(10.4, rows * (0.78 * width * aspect + 0.45))
-        triangulation = Triangulation(content.x[:, 0], content.x[:, 1], content.triangles)
+        triangulation = _triangulation(content)
         for position, (name, item) in enumerate(items):
             axes = figure.add_subplot(rows, columns, position + 1)
             _panel(figure, axes, triangulation, name, item)
@@ -97,6 +97,20 @@ def fields(content: PlaneFields, *, columns: int = 4) -> str:
             # An empty place keeps a single field as small as it would be among others.
             figure.add_subplot(rows, columns, position + 1).axis("off")
         return _uri(figure, "png")
+
+
+def _triangulation(content: PlaneFields) -> Triangulation:
+    """Return the file's triangles, those of a grid where the points are one, else Delaunay's."""
+    x = np.asarray(content.x, dtype=float)
+    if content.triangles is not None:
+        return Triangulation(x[:, 0], x[:, 1], content.triangles)
+    columns = [np.unique(np.round(x[:, axis], 9), return_inverse=True) for axis in (0, 1)]
+    shape = (len(columns[0][0]), len(columns[1][0]))
+    place = columns[0][1] * shape[1] + columns[1][1]
+    if shape[0] * shape[1] == len(x) and len(np.unique(place)) == len(x) and min(shape) > 1:
+        # Delaunay's triangulation of a grid has slivers at its edges, which leave holes in a map.
+        return Triangulation(x[:, 0], x[:, 1], np.argsort(place)[grid_points(shape)[1]])
+    return Triangulation(x[:, 0], x[:, 1])
 
 
 def _panel(figure: Figure, axes: Any, triangulation: Triangulation, name: str, item: PlaneField) -> None:

@@ -253,3 +253,13 @@ def test_sources_that_never_computed_a_value_are_left_out_of_the_map():
     x, triangles = grid_points((5, 5))
     fields = PlaneFields(x, {"source": PlaneField(np.full(25, 1.0), role="source", categories=names)}, triangles)
     assert plots.fields(fields).startswith("data:image/png")
+
+
+def test_points_of_a_grid_in_any_order_are_covered_without_slivers():
+    x, _ = grid_points((7, 5))
+    shuffled = x[np.random.default_rng(0).permutation(len(x))]
+    triangulation = plots._triangulation(PlaneFields(shuffled))
+    a, b, c = (shuffled[triangulation.triangles[:, k]] for k in range(3))
+    areas = 0.5 * np.abs((b - a)[:, 0] * (c - a)[:, 1] - (b - a)[:, 1] * (c - a)[:, 0])
+    assert areas.sum() == pytest.approx(1.0)
+    assert areas.min() > 0.01
