@@ -2,8 +2,8 @@
 
     python docs/generate_bench_pages.py [FILE.json ...]
 
-Files that are named are copied there first (by the bench's name). The pages are committed beside the JSON, and a test
-fails when a page is not what its JSON gives.
+Files that are named are copied there first (by the bench's name). Pages and JSON are committed, and so is the table of
+the README; a test fails when one of them is not what its JSON gives.
 """
 
 from __future__ import annotations
@@ -17,6 +17,28 @@ from pathlib import Path
 from typing import Any
 
 FOLDER = Path(__file__).parent / "reference" / "benches"
+README = Path(__file__).parents[1] / "README.md"
+START, END = "<!-- measured: made by docs/generate_bench_pages.py -->", "<!-- end of measured -->"
+HEADLINES = {
+    "time-loop": {
+        "speedup_median": "flagship, CPU time against the best full stepping at equal error, median",
+        "speedup_min": "the same, worst run",
+        "speedup_vs_cycle_jump": "against the classical cycle jump, median",
+        "silent_failures": "accepted runs with a true error above the tolerance",
+        "estimate_covers": "share of accepted runs whose estimate covers the true error",
+        "accepted_share": "share of runs that did not fall back to full stepping",
+        "break_even_stepping": "runs that repay data and training, against full stepping",
+        "break_even_cycle_jump": "the same, against the classical cycle jump",
+        "heat_accepted_share": "nonlinear heat, certified steps: share of proposals accepted, median",
+        "heat_speedup_median": "the same: CPU time against the classical loop, median",
+        "cahn_hilliard_cost_ratio": "Cahn-Hilliard, where a network cannot gain: cost against adaptive stepping",
+    },
+    "overhead": {
+        "overhead_ms_per_step": "cosolve's own time per step, ms",
+        "overhead_share_of_10ms": "its share of a step of 10 ms",
+    },
+}
+"""Metrics of the README's table, with their words."""
 _CASES = 80
 _COLUMNS = 9
 
@@ -92,6 +114,28 @@ def write_pages(folder: Path = FOLDER) -> list[Path]:
     return written
 
 
+def readme_table(folder: Path = FOLDER) -> str:
+    """Return the README's table of those headlines that were measured."""
+    rows = ["| measured | value | aim |", "|---|---|---|"]
+    for name, headlines in HEADLINES.items():
+        source = folder / f"{name}.json"
+        if not source.is_file():
+            continue
+        bench = json.loads(source.read_text())
+        for metric, words in headlines.items():
+            if metric in bench["metrics"]:
+                aim = bench.get("targets", {}).get(metric, "")
+                rows.append(f"| {words} | {text(bench['metrics'][metric])} | {aim} |")
+    return "\n".join(rows)
+
+
+def with_table(readme: str) -> str:
+    """Return the README with its table made anew."""
+    before, _, rest = readme.partition(START)
+    _, _, after = rest.partition(END)
+    return f"{before}{START}\n\n{readme_table()}\n\n{END}{after}"
+
+
 def main(arguments: list[str]) -> int:
     """Take in the named files, write all pages, and print their paths."""
     for argument in arguments:
@@ -100,6 +144,7 @@ def main(arguments: list[str]) -> int:
             shutil.copyfile(argument, FOLDER / f"{name}.json")
     for path in write_pages():
         print(path)
+    README.write_text(with_table(README.read_text()))
     return 0
 
 

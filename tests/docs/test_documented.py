@@ -161,6 +161,13 @@ def test_the_pages_of_benches_are_what_their_json_gives():
         )
 
 
+def test_the_table_of_the_readme_is_what_the_benches_measured():
+    generator = load(DOCS / "generate_bench_pages.py")
+    text = (ROOT / "README.md").read_text()
+    assert text.count(generator.START) == text.count(generator.END) == 1
+    assert generator.with_table(text) == text, "run `python docs/generate_bench_pages.py`"
+
+
 def test_no_page_calls_an_estimate_a_guarantee():
     for page in pages():
         for line in page.read_text().splitlines():
