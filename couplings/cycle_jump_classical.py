@@ -20,7 +20,7 @@ _MEMORY = 3.0
 
 @dataclass(frozen=True, slots=True)
 class ClassicalSettings:
-    """How the classical cycle jump runs.
+    """How the classical cycle jump runs; the defaults are the best of a grid on validation runs.
 
     Attributes:
         steps: Steps in a period.
@@ -31,12 +31,48 @@ class ClassicalSettings:
         newton: Whether the fast variable is settled by elliptic Newton.
     """
 
-    steps: int = 24
+    steps: int = 16
     start_periods: int = 6
-    first_jump: int = 10
-    growth: float = 2.5
+    first_jump: int = 6
+    growth: float = 2.0
     settling: int = 1
     newton: bool = True
+
+    def plan(self, periods: int) -> list[int]:
+        """Return the jumps of a block of `periods` periods, 0 for a period that is run; last come true periods.
+
+        >>> ClassicalSettings(start_periods=2, first_jump=3, growth=2.0, settling=1).plan(20)
+        [0, 0, 3, 0, 0, 11, 0, 0]
+        """
+        after = self.settling + 1
+        plan = [0] * min(self.start_periods, periods)
+        left, length = periods - len(plan), float(self.first_jump)
+        while left > 0:
+            jump = min(round(length), left - after)
+            # What is left after this jump must hold another jump with its true periods, else this one takes it all.
+            if left - jump - after < after + round(length):
+                jump = left - after
+            if jump < 1:
+                return plan + [0] * left
+            plan += [jump, *([0] * after)]
+            left -= jump + after
+            length *= self.growth
+        return plan
+
+
+@dataclass(frozen=True, slots=True)
+class ClassicalBlock:
+    """What the classical cycle jump left of a block.
+
+    Attributes:
+        state: The state at the end.
+        corrections: Relative change of the quantity of interest by each corrector.
+        periods: True periods run.
+    """
+
+    state: Any
+    corrections: tuple[float, ...]
+    periods: int
 
 
 @dataclass(slots=True)
@@ -53,55 +89,53 @@ class ClassicalCycleJump:
     def __init__(self, solver: CyclicSolver[Any], settings: ClassicalSettings) -> None:
         self.solver = solver
         self.settings = settings
-        self.periods_run = 0
 
-    def run_block(self, state: Any, block: CyclicBlock) -> Any:
-        """Return the state at the end of `block` (collective); not finite where the scheme was unstable."""
+    def planned_work(self, periods: int) -> int:
+        """Return the time steps that a block of `periods` periods will take."""
+        return self.settings.plan(periods).count(0) * self.settings.steps
+
+    def run_block(self, state: Any, block: CyclicBlock) -> ClassicalBlock:
+        """Run `block` (collective); values are not finite where the scheme was unstable."""
         s, solver = self.settings, self.solver
-        tau = 0
+        tau, runs, since_jump, jump = 0, 0, 0, 0
         older: _Rate | None = None
         newer: _Rate | None = None
-        while tau < min(s.start_periods, block.periods):
-            state, growth, _ = self._period(state, block)
-            older, newer = newer, _Rate(tau + 0.5, np.log(growth))
-            tau += 1
-        length = float(s.first_jump)
-        while tau < block.periods:
-            assert newer is not None
-            # The last true periods end the block, so that its end is measured, not extrapolated.
-            jump = min(round(length), block.periods - tau - s.settling - 1)
-            if block.periods - tau - jump < 2 * (s.settling + 1):
-                jump = block.periods - tau - s.settling - 1
-            if jump < 1:
-                state, growth, _ = self._period(state, block)
-                older, newer = newer, _Rate(tau + 0.5, np.log(growth))
-                tau += 1
+        predicted = np.zeros(0)
+        corrections = []
+        for entry in s.plan(block.periods):
+            if entry:
+                assert newer is not None
+                jump, since_jump = entry, 0
+                predicted = _growth(older, newer, tau, jump)
+                state = solver.with_slow(state, solver.slow(state) + predicted)
+                tau += jump
                 continue
-            predicted = _growth(older, newer, tau, jump)
-            state = solver.with_slow(state, solver.slow(state) + predicted)
-            start, tau = tau, tau + jump
-            for index in range(s.settling):
-                state, growth, change = self._period(state, block)
-                if s.newton and index == 0:
-                    state = solver.shifted(state, solver.settled_shift(change) - change)
-                tau += 1
-            state, growth, change = self._period(state, block)
-            log_growth = np.log(growth)
-            if s.newton:
-                log_growth = log_growth + solver.rate_response(solver.mean_response(change))
-            older, newer = newer, _Rate(tau + 0.5, log_growth)
-            tau += 1
-            corrected = _growth(older, newer, start, jump)
-            state = solver.with_slow(state, solver.slow(state) + (corrected - predicted))
-            length *= s.growth
-        return state
+            before, state = state, solver.advance(state, block.load, 1, s.steps)
+            growth = solver.slow(state) - solver.slow(before)
+            change = solver.fast(state) - solver.fast(before)
+            runs, tau, since_jump = runs + 1, tau + 1, since_jump + 1
+            with np.errstate(invalid="ignore", divide="ignore"):
+                log_growth = np.log(growth)
+            if jump == 0:
+                older, newer = newer, _Rate(tau - 0.5, log_growth)
+            elif since_jump == s.settling + 1:
+                if s.newton:
+                    log_growth = log_growth + solver.rate_response(solver.mean_response(change))
+                older, newer = newer, _Rate(tau - 0.5, log_growth)
+                corrected = _growth(older, newer, tau - since_jump - jump, jump)
+                slow = solver.slow(state) + (corrected - predicted)
+                corrections.append(_relative(solver, slow, solver.slow(state)))
+                state = solver.with_slow(state, slow)
+            elif s.newton and since_jump == 1:
+                state = solver.shifted(state, solver.settled_shift(change) - change)
+        return ClassicalBlock(state, tuple(corrections), runs)
 
-    def _period(self, state: Any, block: CyclicBlock) -> tuple[Any, FloatArray, FloatArray]:
-        """Run one period; return its end, the growth of the slow and the change of the fast variable."""
-        solver = self.solver
-        end = solver.advance(state, block.load, 1, self.settings.steps)
-        self.periods_run += 1
-        return end, solver.slow(end) - solver.slow(state), solver.fast(end) - solver.fast(state)
+
+def _relative(solver: CyclicSolver[Any], slow: FloatArray, other: FloatArray) -> float:
+    """Return the relative change of the quantity of interest (collective)."""
+    quantity = solver.quantity(slow)
+    size = solver.norm(quantity)
+    return solver.norm(quantity - solver.quantity(other)) / size if size > 0.0 else math.inf
 
 
 def _growth(older: _Rate | None, newer: _Rate, tau: int, jump: int) -> FloatArray:

@@ -55,8 +55,9 @@ class TruePeriod(Generic[StateT]):
 
 
 class CyclicSolver(ABC, Generic[StateT]):
-    """Runs true periods and knows the linear response of the fast variable. All methods but the accessors are
-    collective over `comm`; arrays are owned values of shape `(n_owned,)`.
+    """Runs true periods and knows the linear response of the fast variable.
+
+    All methods but the accessors are collective over `comm`; arrays are owned values of shape `(n_owned,)`.
 
     Attributes:
         comm: The communicator.
@@ -124,6 +125,9 @@ class CyclicSolver(ABC, Generic[StateT]):
     def norm(self, values: FloatArray) -> float:
         """Return the norm in which errors are measured."""
 
+    def close(self) -> None:
+        """Free library objects (collective). Idempotent."""
+
     def total(self, part: FloatArray) -> FloatArray:
         """Return the sum of `part` over the ranks, the same on every rank."""
         result = np.empty_like(part)
@@ -159,3 +163,7 @@ class SlowModel(ABC):
     def bias(self, block: CyclicBlock, tau: float, coefficients: FloatArray, steps: int) -> FloatArray:
         """Return what `steps` steps a period add to a log-rate measured around `tau`; zero where nothing is known."""
         return np.zeros(1)
+
+    def refusal(self, block: CyclicBlock) -> str:
+        """Say why `block` lies outside what the surrogate was trained for; an empty string when it does not."""
+        return ""

@@ -19,3 +19,23 @@ class TimeLoopOptions(BaseModel):
     t_end: float | None = Field(default=None, allow_inf_nan=False)
     dt: float | None = Field(default=None, gt=0.0, allow_inf_nan=False)
     classical_starts: bool = True
+
+
+class CycleSweepsOptions(BaseModel):
+    """Options of the verifier `cycle_sweeps`.
+
+    Attributes:
+        steps: Steps in a period at checkpoints.
+        audit_steps: Steps in the audit's period; more, so that the time step is audited, too.
+        checkpoints: Times of the checkpoints as shares of a block, in the order in which they are run.
+        audit_seed: Draws the audited block and time; absent with `audit = false`.
+        audit: Whether one block of a run is audited.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    steps: int = Field(default=24, ge=8, le=10_000)
+    audit_steps: int = Field(default=48, ge=8, le=10_000)
+    checkpoints: tuple[float, ...] = Field(default=(0.5, 0.8, 0.15, 0.3), min_length=1)
+    audit_seed: int = Field(default=0, ge=0)
+    audit: bool = True

@@ -19,4 +19,24 @@ def cosolve_couplings() -> list[Entry]:
             options="cosolve.couplings.options:TimeLoopOptions",
             capabilities=("certified", "mpi"),
         ),
+        Entry(
+            name="cycle_jump",
+            summary="blocks of many cycles: a slow evolution proposed, corrected by true cycles, audited",
+            factory="cosolve.couplings.cycle_jump:CycleJump",
+            capabilities=("estimated", "mpi"),
+        ),
+    ]
+
+
+@hookimpl
+def cosolve_verifiers() -> list[Entry]:
+    """Register the verifiers that belong to one coupling."""
+    return [
+        Entry(
+            name="cycle_sweeps",
+            summary="true cycles at checkpoints until the slow evolution stands still, with an audit (estimated)",
+            factory="cosolve.couplings.cycle_jump_verifier:from_options",
+            options="cosolve.couplings.options:CycleSweepsOptions",
+            capabilities=("estimated", "mpi"),
+        ),
     ]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -78,24 +79,30 @@ class SlowEvolution:
         self.defects = Defects()
         self.evaluations = 0
 
-    def coefficients(self, slow: FloatArray) -> FloatArray:
-        """Return the summed moments of `slow` (collective)."""
-        return self._solver.total(self._model.moments(slow))
-
     def lift(self, tau: float, slow: FloatArray) -> FloatArray:
         """Return the surrogate's fast variable at `tau` (collective)."""
-        self.evaluations += 1
-        return self._model.lift(self.block, tau, self.coefficients(slow))
+        return self._ask(lambda coefficients: self._model.lift(self.block, tau, coefficients), slow)
 
     def rate(self, tau: float, slow: FloatArray) -> FloatArray:
         """Return the surrogate's log-rate in the period around `tau`, uncorrected (collective)."""
-        self.evaluations += 1
-        return self._model.rate(self.block, tau, self.coefficients(slow))
+        return self._ask(lambda coefficients: self._model.rate(self.block, tau, coefficients), slow)
 
     def bias(self, tau: float, slow: FloatArray, steps: int) -> FloatArray:
         """Return what the surrogate takes for the effect of the time step on a measured log-rate (collective)."""
+        return self._ask(lambda coefficients: self._model.bias(self.block, tau, coefficients, steps), slow)
+
+    def _ask(self, question: Callable[[FloatArray], FloatArray], slow: FloatArray) -> FloatArray:
+        """Ask the surrogate with the summed moments of `slow` (collective).
+
+        The ranks meet after the answer: what one rank's surrogate raises is known on all before a solver's library,
+        which could not be told, is entered. An answer that is not finite is an error on every rank.
+        """
         self.evaluations += 1
-        return self._model.bias(self.block, tau, self.coefficients(slow), steps)
+        answer = question(self._solver.total(self._model.moments(slow)))
+        wrong = float(not np.isfinite(answer.sum()) or answer.shape not in (slow.shape, (1,)))
+        if self._solver.total(np.array([wrong]))[0] > 0.0:
+            raise FloatingPointError("the slow surrogate's answer is not finite or has a wrong shape on some rank")
+        return answer
 
     def integrate(self, stops: Sequence[float]) -> list[FloatArray]:
         """Return the slow variable at each of the ascending `stops` (collective)."""
@@ -103,7 +110,7 @@ class SlowEvolution:
         slow = self.start
         growth: FloatArray | None = None
         found = {0.0: slow}
-        for low, high in zip(times[:-1], times[1:], strict=True):
+        for low, high in itertools.pairwise(times):
             if low >= stops[-1]:
                 break
             middle, step = 0.5 * (low + high), high - low
@@ -113,6 +120,13 @@ class SlowEvolution:
             slow = slow + step * growth
             found[high] = slow
         return [found[float(stop)] for stop in stops]
+
+    def integrate_to(self, stop: float, end: float) -> tuple[FloatArray, FloatArray]:
+        """Return the slow variable at `stop` and at `end`, the later one (collective)."""
+        if stop == 0:
+            return self.start, self.integrate([end])[0]
+        here, last = self.integrate([stop, end])
+        return here, last
 
     def _corrected(self, tau: float, slow: FloatArray) -> FloatArray:
         rate = self.rate(tau, slow)

@@ -6,6 +6,7 @@ from cosolve.core.entries import Entry
 from cosolve.core.hookspecs import hookimpl
 from cosolve.examples import time_loop_bench
 from cosolve.examples.cahn_hilliard import registration as cahn_hilliard
+from cosolve.examples.curing import registration as curing
 from cosolve.examples.embedded import registration as embedded
 from cosolve.examples.heat import registration as heat
 from cosolve.examples.overhead import registration as overhead
@@ -16,7 +17,13 @@ COSOLVE_API_VERSION = 1
 @hookimpl
 def cosolve_problems() -> list[Entry]:
     """Register the problems of the examples."""
-    return [*heat.PROBLEMS, *cahn_hilliard.PROBLEMS, *embedded.PROBLEMS]
+    return [*heat.PROBLEMS, *cahn_hilliard.PROBLEMS, *curing.PROBLEMS, *embedded.PROBLEMS]
+
+
+@hookimpl
+def cosolve_surrogates() -> list[Entry]:
+    """Register the surrogates of the examples."""
+    return [*curing.SURROGATES]
 
 
 @hookimpl

@@ -6,12 +6,11 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from cosolve.couplings.cyclic import CyclicBlock, CyclicSolver, SlowModel, TruePeriod
+from cosolve.couplings.cyclic import CyclicBlock, CyclicSolver, TruePeriod
 from cosolve.examples.curing.discretisation import Discretisation, Factorised
 from cosolve.examples.curing.integrators import Bdf2, Bdf3, CrankNicolson
 from cosolve.examples.curing.process import CONSTANTS, Constants, FloatArray, Load, Schedule
 from cosolve.examples.curing.stepping import Integrator, ThermalState
-from cosolve.examples.curing.surrogate import BoundSurrogate
 
 INTEGRATORS: dict[str, type[Integrator]] = {scheme.name: scheme for scheme in (CrankNicolson, Bdf2, Bdf3)}
 
@@ -23,9 +22,15 @@ _WINDOW = 0.25
 
 
 class CuringSolver(CyclicSolver[ThermalState]):
-    """Runs the curing process with any integrator and number of steps (collective to build)."""
+    """Runs the curing process with any integrator and number of steps (collective to build).
 
-    def __init__(self, discretisation: Discretisation, scheme: str = "cn-ab2", constants: Constants = CONSTANTS) -> None:
+    Attributes:
+        node_areas: Shares of the area of the owned nodes, shape `(n_owned,)`: the row sums of the mass matrix.
+    """
+
+    def __init__(
+        self, discretisation: Discretisation, scheme: str = "cn-ab2", constants: Constants = CONSTANTS
+    ) -> None:
         """Factor the operators of the linear response; integrators are made when they are first asked for."""
         self.discretisation = discretisation
         self.comm = discretisation.comm
@@ -37,12 +42,22 @@ class CuringSolver(CyclicSolver[ThermalState]):
         self._right, self._product, self._solution = (discretisation.node_vector() for _ in range(3))
         self._integrators: dict[int, Integrator] = {}
         self._extra_work = 0
+        one = discretisation.node_vector()
+        one.set(1.0)
+        discretisation.mass.mult(one, self._product)
+        self.node_areas: FloatArray = self._product.array.copy()
+        one.destroy()
 
     def integrator(self, steps: int) -> Integrator:
         """Return the integrator with `steps` steps a period, made and factored once (collective)."""
         if steps not in self._integrators:
             self._integrators[steps] = INTEGRATORS[self.scheme](self.discretisation, steps, self.constants)
         return self._integrators[steps]
+
+    @property
+    def points(self) -> FloatArray:
+        """Coordinates of the owned nodes, shape `(n_owned, 2)`."""
+        return self.discretisation.points
 
     @property
     def work(self) -> int:  # type: ignore[override]
@@ -127,29 +142,6 @@ class CuringSolver(CyclicSolver[ThermalState]):
         self._fast_response.close()
         for vector in (self._right, self._product, self._solution):
             vector.destroy()
-
-
-class CuringModel(SlowModel):
-    """The trained surrogate on the nodes of one rank."""
-
-    def __init__(self, bound: BoundSurrogate) -> None:
-        self._bound = bound
-
-    def moments(self, slow: FloatArray) -> FloatArray:
-        """Return this rank's part of the POD coefficients of alpha."""
-        return self._bound.moments(-np.expm1(-slow))
-
-    def rate(self, block: CyclicBlock, tau: float, coefficients: FloatArray) -> FloatArray:
-        """Return the log-rate of phi in the period around `tau`."""
-        return self._bound.rate(block.load, block.before, tau, coefficients)
-
-    def lift(self, block: CyclicBlock, tau: float, coefficients: FloatArray) -> FloatArray:
-        """Return theta at `tau`."""
-        return self._bound.lift(block.load, block.before, tau, coefficients)
-
-    def bias(self, block: CyclicBlock, tau: float, coefficients: FloatArray, steps: int) -> FloatArray:
-        """Return what the time step adds to a measured log-rate."""
-        return self._bound.bias(block.load, block.before, tau, coefficients, steps)
 
 
 def blocks_of(schedule: Schedule) -> list[CyclicBlock]:

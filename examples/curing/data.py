@@ -60,8 +60,7 @@ class Sample:
 
 
 def widened(ranges: Ranges, share: float = 0.03) -> Ranges:
-    """Return the ranges of the loads, wider by `share` of their width on both sides, so that no test run lies on an
-    edge of the data."""
+    """Return the ranges with loads wider by `share` on both sides: no run within the ranges is on an edge of the data."""
 
     def wider(low: float, high: float) -> tuple[float, float]:
         margin = share * (high - low)
@@ -105,10 +104,12 @@ def _bias(solver: CuringSolver, load: Load, start: ThermalState, end: ThermalSta
     def log_rate(steps: int) -> npt.NDArray[np.float64]:
         period = solver.true_period(solver.state(start.phi, start.theta), load, steps)
         response = solver.rate_response(solver.mean_response(period.end.theta - end.theta))
-        return np.log(period.growth) + response  # type: ignore[no-any-return]
+        rate: npt.NDArray[np.float64] = np.log(period.growth) + response
+        return rate
 
     fine = log_rate(_FINE_STEPS)
-    return np.stack([log_rate(steps) - fine for steps in BIAS_STEPS]).astype(np.float32)
+    biases = np.stack([log_rate(steps) - fine for steps in BIAS_STEPS])
+    return biases.astype(np.float32)
 
 
 def _sample(solver: CuringSolver, rng: np.random.Generator, load: Load, before: Load | None, tau: int,

@@ -61,10 +61,10 @@ def fit(
         for group in optimizer.param_groups:
             decay = 0.5 * (1.0 + np.cos(np.pi * spent / seconds))
             group["lr"] = _LEARNING_RATE * (1e-3 + decay) * min(1.0, (epoch + 1) / 5)
-        for batch in torch.randperm(held, generator=generator).split(_BATCH):
+        for batch in torch.randperm(held, generator=generator).split(_BATCH):  # type: ignore[no-untyped-call]
             optimizer.zero_grad(set_to_none=True)
             loss = ((network(x[batch]) - residual[batch]) ** 2).sum(1).mean()
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             optimizer.step()
         epoch += 1
         spent = time.process_time() - start
@@ -85,7 +85,7 @@ def main(arguments: list[str]) -> None:
         tensors, error = fit(
             tables["inputs"], tables["outputs"], float(arguments[1]), int(arguments[2]), int(arguments[3])
         )
-    np.savez(file.with_suffix(".fitted.npz"), error=error, **tensors)  # type: ignore[arg-type]
+    np.savez(file.with_suffix(".fitted.npz"), error=error, **tensors)
 
 
 if __name__ == "__main__":

@@ -12,17 +12,23 @@ model serves any mesh and any partition: local rows of the basis times a replica
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 from cosolve.core.errors import BadInputError
-from cosolve.examples.curing.process import FloatArray, Load
+from cosolve.core.solver import Solver
+from cosolve.couplings.cycle_surrogate import SlowSurrogate
+from cosolve.couplings.cyclic import CyclicBlock
+from cosolve.examples.curing.process import RANGES, FloatArray, Load
 
 DECAYS = (0.2, 0.35, 0.8)
 """Decay rates of the temperature's memory of the last load: h, the slowest diffusing mode, and a local one."""
+
+LOAD_NAMES = ("power", "radius", "centre_x")
+"""Names of the parts of a load, as in `Load`."""
 
 N_LOAD_FEATURES = 3 + 3 + len(DECAYS) + 3 * len(DECAYS)
 
@@ -103,7 +109,9 @@ class BoundSurrogate:
         self._bias_mean = at_points(t["bias_mean"][None], points)[:, 0].astype(np.float64)
         self._bias_steps = [round(float(steps)) for steps in t["bias_steps"]]
         # Columns of modes times weights, and the mean's own moments, so that one product gives the coefficients.
-        self._moments = np.ascontiguousarray((at_points(t["alpha_modes"], points) * weights[:, None].astype(np.float32)).T)
+        self._moments = np.ascontiguousarray(
+            (at_points(t["alpha_modes"], points) * weights[:, None].astype(np.float32)).T
+        )
         self._alpha_mean = at_points(t["alpha_mean"][None], points)[:, 0]
 
     def moments(self, alpha: FloatArray) -> FloatArray:
@@ -121,7 +129,6 @@ class BoundSurrogate:
         out = self._lift_network(np.concatenate([load_features(load, before, tau), coefficients]))
         return self._lift_mean + self._lift_modes @ out.astype(np.float32)
 
-
     def bias(self, load: Load, before: Load | None, tau: float, coefficients: FloatArray, steps: int) -> FloatArray:
         """Return what `steps` steps a period add to a measured log-rate, shape `(n,)`; arguments as in `rate`.
 
@@ -131,10 +138,11 @@ class BoundSurrogate:
             return np.zeros_like(self._bias_mean)
         out = self._bias_network(np.concatenate([load_features(load, before, tau), coefficients]))
         part = out.reshape(len(self._bias_steps), -1)[self._bias_steps.index(steps)]
-        return self._bias_mean + self._bias_modes @ part.astype(np.float32)
+        values: FloatArray = self._bias_mean + self._bias_modes @ part.astype(np.float32)
+        return values
 
 
-class CuringSurrogate:
+class CuringSurrogate(SlowSurrogate):
     """The trained model: bases on a regular grid and the networks of their coefficients.
 
     Attributes:
@@ -142,21 +150,34 @@ class CuringSurrogate:
             alpha_modes, bias_modes (k, m, m)`, `bias_steps`, and those of the networks, prefixed by `rate.`, `lift.`
             and `bias.`.
         networks: The networks for rate, lift and the bias of the time step.
+        ranges: Ranges of the loads in training.
     """
 
-    name: ClassVar[str] = "curing-slow"
+    name: ClassVar[str] = "curing_slow"
     required: ClassVar[tuple[str, ...]] = (
         "rate_mean", "lift_mean", "alpha_mean", "bias_mean", "rate_modes", "lift_modes", "alpha_modes", "bias_modes",
     )  # fmt: skip
     network_parts: ClassVar[tuple[str, ...]] = ("mean", "scale", "linear", "w0", "b0", "w1", "b1", "w2", "b2")
 
-    def __init__(self, arrays: Mapping[str, npt.NDArray[np.floating[Any]]]) -> None:
-        """Take the tensors; raises BadInputError where one is missing or has a wrong number of dimensions."""
+    def __init__(
+        self, arrays: Mapping[str, npt.NDArray[np.floating[Any]]], ranges: Mapping[str, Sequence[float]] | None = None
+    ) -> None:
+        """Take the tensors and the ranges of the loads in training.
+
+        Raises:
+            BadInputError: A tensor is missing or has a wrong number of dimensions; names it.
+        """
         for name in self.required:
             if name not in arrays or arrays[name].ndim != (2 if name.endswith("mean") else 3):
                 raise BadInputError(f"the model lacks a proper tensor {name!r}; train it again with `cosolve train`")
+        if "bias_steps" not in arrays:
+            raise BadInputError("the model lacks the tensor 'bias_steps'; train it again with `cosolve train`")
         self.arrays = dict(arrays)
         self.networks = tuple(self._network(prefix) for prefix in ("rate", "lift", "bias"))
+        default = {name: getattr(RANGES, name) for name in LOAD_NAMES}
+        self.ranges = {name: (float(low), float(high)) for name, (low, high) in (ranges or default).items()}
+        self._bound: BoundSurrogate | None = None
+        self._bound_cyclic: Any = None
 
     def _network(self, prefix: str) -> Network:
         tensors = {}
@@ -167,6 +188,65 @@ class CuringSurrogate:
             tensors[part] = np.asarray(self.arrays[name], dtype=np.float64)
         return Network(tensors)
 
-    def bind(self, points: FloatArray, weights: FloatArray) -> BoundSurrogate:
-        """Return the surrogate on the nodes at `points` (shape `(n, 2)`) with area shares `weights` (shape `(n,)`)."""
-        return BoundSurrogate(self, points, weights)
+    def tensors(self) -> Mapping[str, npt.NDArray[np.floating[Any]]]:
+        """Return all arrays, in single precision."""
+        return {name: np.ascontiguousarray(array, dtype=np.float32) for name, array in self.arrays.items()}
+
+    def settings(self) -> Mapping[str, Any]:
+        """Return the ranges of the loads."""
+        return {"ranges": {name: list(limits) for name, limits in self.ranges.items()}}
+
+    @classmethod
+    def from_file(
+        cls, tensors: Mapping[str, npt.NDArray[np.floating[Any]]], settings: Mapping[str, Any]
+    ) -> CuringSurrogate:
+        """Build the surrogate from a model file."""
+        return cls(tensors, settings.get("ranges"))
+
+    def bind(self, solver: Solver) -> None:
+        """Interpolate the bases to the nodes of this rank (collective)."""
+        super().bind(solver)
+        assert self._solver is not None
+        cyclic: Any = self._solver.cyclic
+        if cyclic is not self._bound_cyclic:
+            self.bind_to(cyclic.points, cyclic.node_areas)
+            self._bound_cyclic = cyclic
+
+    def bind_to(self, points: FloatArray, areas: FloatArray) -> None:
+        """Interpolate the bases to nodes at `points` (shape `(n, 2)`); `areas` are their shares of the area."""
+        self._bound = BoundSurrogate(self, points, areas)
+
+    @property
+    def bound(self) -> BoundSurrogate:
+        """The surrogate on this rank's nodes."""
+        if self._bound is None:
+            raise BadInputError(f"surrogate {self.name!r} was not bound to a solver; call `bind(solver)`")
+        return self._bound
+
+    def moments(self, slow: FloatArray) -> FloatArray:
+        """Return this rank's part of the POD coefficients of alpha."""
+        return self.bound.moments(-np.expm1(-slow))
+
+    def rate(self, block: CyclicBlock, tau: float, coefficients: FloatArray) -> FloatArray:
+        """Return the log-rate of phi in the period around `tau`."""
+        return self.bound.rate(block.load, block.before, tau, coefficients)
+
+    def lift(self, block: CyclicBlock, tau: float, coefficients: FloatArray) -> FloatArray:
+        """Return theta at `tau`."""
+        return self.bound.lift(block.load, block.before, tau, coefficients)
+
+    def bias(self, block: CyclicBlock, tau: float, coefficients: FloatArray, steps: int) -> FloatArray:
+        """Return what the time step adds to a measured log-rate."""
+        return self.bound.bias(block.load, block.before, tau, coefficients, steps)
+
+    def refusal(self, block: CyclicBlock) -> str:
+        """Say which part of the load, or of the load before, lies outside the ranges of training."""
+        for which, load in (("load", block.load), ("load before", block.before)):
+            if load is None:
+                continue
+            for name, (low, high) in self.ranges.items():
+                value = float(getattr(load, name))
+                # NaN is outside, too.
+                if not low <= value <= high:
+                    return f"the {which} has {name} = {value:.4g}, trained on [{low:.4g}, {high:.4g}]"
+        return ""

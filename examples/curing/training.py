@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from cosolve.core.errors import CosolveError
-from cosolve.examples.curing.data import BIAS_STEPS, Sample, samples
 from cosolve.examples.curing.cyclic_solver import CuringSolver
+from cosolve.examples.curing.data import BIAS_STEPS, Sample, samples
 from cosolve.examples.curing.discretisation import Discretisation
 from cosolve.examples.curing.surrogate import CuringSurrogate
 
@@ -110,8 +110,9 @@ def make_bases(first: list[Sample], area: FloatArray, plan: TrainingPlan) -> Bas
         Basis.of(stack["rate"], effect * root, plan.rate_modes),
         Basis.of(stack["lift"], root, plan.lift_modes),
         Basis.of(stack["alpha_start"], root, plan.alpha_modes),
-        Basis.of(np.concatenate([sample.bias for sample in first if sample.bias is not None]), effect * root,
-                 plan.bias_modes),
+        Basis.of(
+            np.concatenate([sample.bias for sample in first if sample.bias is not None]), effect * root, plan.bias_modes
+        ),
     )
 
 
@@ -173,7 +174,9 @@ def generate(plan: TrainingPlan, progress: Progress) -> tuple[Discretisation, Ba
     return d, bases, tables, time.process_time() - start
 
 
-def fit_in_process(inputs: FloatArray, outputs: FloatArray, share: float, plan: TrainingPlan) -> tuple[dict[str, Any], float]:
+def fit_in_process(
+    inputs: FloatArray, outputs: FloatArray, share: float, plan: TrainingPlan
+) -> tuple[dict[str, Any], float]:
     """Fit one network in a process of its own with a share of `plan.fit_seconds`; see `fitting`.
 
     Raises:

@@ -1,0 +1,132 @@
+"""One block of the hybrid cycle jump: the surrogate's slow evolution, corrected at checkpoints until it rests."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from cosolve.couplings.checkpoint import Measurement, measure
+from cosolve.couplings.cyclic import CyclicSolver, FloatArray
+from cosolve.couplings.slow_evolution import SlowEvolution
+
+
+@dataclass(frozen=True, slots=True)
+class HybridSettings:
+    """How the hybrid cycle jump runs. The factors are calibrated on validation runs, see the page on the flagship.
+
+    Attributes:
+        checkpoints: Times of the checkpoints as shares of the block, in the order in which they are run.
+        steps: Steps in a period at checkpoints.
+        audit_steps: Steps in the audit's period; more than `steps`, so that the time step is audited, too.
+        change_limit: A block is done when its estimated slow error is at most this share of the tolerance.
+        first_factor: Slow error after one checkpoint, as a share of the change that it made.
+        later_factor: The same after two or more.
+        largest_defect: Norm of the first defect, weighted by its effect, above which the surrogate is not believed.
+        unsettled_limit: See `checkpoint.measure`.
+    """
+
+    checkpoints: tuple[float, ...] = (0.5, 0.8, 0.15, 0.3)
+    steps: int = 24
+    audit_steps: int = 48
+    change_limit: float = 0.35
+    first_factor: float = 0.35
+    later_factor: float = 0.5
+    largest_defect: float = 0.5
+    unsettled_limit: float = 0.05
+
+
+@dataclass(slots=True)
+class HybridBlock:
+    """What the hybrid left of a block.
+
+    Attributes:
+        slow: Slow variable at the end, shape `(n_owned,)`.
+        fast: Fast variable at the end, shape `(n_owned,)`: the lift plus its bias.
+        evolution: The corrected evolution, for the audit.
+        changes: Relative change of the quantity at the block's end by each checkpoint.
+        defects: Effect-weighted norm of each defect.
+        estimate: Estimated relative slow error at the block's end.
+        periods: True periods run.
+        converged: Whether the estimate met its share of the tolerance.
+        reason: Why it did not, empty else.
+    """
+
+    slow: FloatArray
+    fast: FloatArray
+    evolution: SlowEvolution
+    changes: list[float] = field(default_factory=list)
+    defects: list[float] = field(default_factory=list)
+    estimate: float = np.inf
+    periods: int = 0
+    converged: bool = False
+    reason: str = ""
+
+
+def run_hybrid_block(
+    solver: CyclicSolver[Any], evolution: SlowEvolution, tolerance: float, settings: HybridSettings
+) -> HybridBlock:
+    """Correct the surrogate's evolution of one block at checkpoints (collective).
+
+    Args:
+        solver: Runs the true periods.
+        evolution: The surrogate's evolution, without defects as yet.
+        tolerance: Tolerance of the run, relative.
+        settings: Checkpoints and factors.
+
+    Returns:
+        The block; where it did not converge, `reason` says why and the caller falls back.
+    """
+    block, start = evolution.block, evolution.start
+    taus = [min(round(share * block.periods), block.periods - 2) for share in settings.checkpoints]
+    taus = [tau for tau in dict.fromkeys(taus) if tau >= 0]
+    here, end = evolution.integrate_to(taus[0], block.periods)
+    result = HybridBlock(end, end, evolution)
+    found: Measurement | None = None
+    for count, tau in enumerate(taus, start=1):
+        found = measure(
+            solver,
+            evolution,
+            float(tau),
+            here,
+            None if found is None else found.lift_bias,
+            settings.steps,
+            settings.unsettled_limit,
+        )
+        result.periods += found.periods
+        defect = effect_norm(solver, start, result.slow, found.defect)
+        result.defects.append(defect)
+        if not defect <= settings.largest_defect:
+            result.reason = f"the rate measured at {tau} is off the surrogate's by {defect:.2g}"
+            return result
+        evolution.defects.add(found.tau, found.defect)
+        following = taus[count] if count < len(taus) else taus[0]
+        here, end = evolution.integrate_to(following, block.periods)
+        change = relative_difference(solver, end, result.slow)
+        result.slow = end
+        result.changes.append(change)
+        result.estimate = (settings.first_factor if count == 1 else settings.later_factor) * change
+        if result.estimate <= settings.change_limit * tolerance:
+            result.converged = True
+            break
+    else:
+        result.reason = f"after {len(taus)} checkpoints the slow state still changes by {result.changes[-1]:.2g}"
+    assert found is not None
+    result.fast = evolution.lift(float(block.periods), result.slow) + found.lift_bias
+    return result
+
+
+def relative_difference(solver: CyclicSolver[Any], slow: FloatArray, other: FloatArray) -> float:
+    """Return the relative difference of the quantity of interest at two slow states (collective)."""
+    quantity = solver.quantity(slow)
+    size = solver.norm(quantity)
+    return solver.norm(quantity - solver.quantity(other)) / size if size > 0.0 else np.inf
+
+
+def effect_norm(solver: CyclicSolver[Any], start: FloatArray, end: FloatArray, log_rate: FloatArray) -> float:
+    """Return what an error `log_rate` of the log-rate all through a block does to the quantity at its end (collective).
+
+    Relative to the quantity at the end; not finite where `log_rate` is not.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        return relative_difference(solver, end, start + (end - start) * np.exp(log_rate))

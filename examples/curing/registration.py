@@ -1,0 +1,26 @@
+"""What this example registers; loads nothing heavy."""
+
+from __future__ import annotations
+
+from cosolve.core.entries import Entry
+
+PROBLEMS = (
+    Entry(
+        name="curing",
+        summary="hundreds of cycles of a curing process under a heat load that changes in blocks (FEniCSx)",
+        factory="cosolve.examples.curing.problem:CuringProblem",
+        options="cosolve.examples.curing.options:CuringOptions",
+        solver_options="cosolve.examples.curing.options:CuringSolverOptions",
+        requires=("dolfinx", "petsc4py", "mpi4py"),
+        capabilities=("trainable", "mpi"),
+    ),
+)
+
+SURROGATES = (
+    Entry(
+        name="curing_slow",
+        summary="slow evolution of the curing process: POD bases times small networks, on any mesh",
+        factory="cosolve.examples.curing.surrogate:CuringSurrogate",
+        capabilities=("mesh-transferable", "mpi"),
+    ),
+)
