@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 from typing import Any, Final
@@ -60,6 +61,15 @@ def group(**_: Any) -> None:
     """
 
 
+def _one_thread_each() -> None:
+    """Give each process one thread, unless the environment says otherwise; libraries read this when they load.
+
+    Thread pools of BLAS spin between the short products of a time loop: on a busy machine that costs ten times.
+    """
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(name, "1")
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and exit with its code; see `EXIT_CODES`.
 
@@ -67,6 +77,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: Arguments without the program's name; None for those of the process.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
+    _one_thread_each()
     with ending():
         own, petsc = split_petsc_options(arguments)
         code = group.main(args=own, prog_name="cosolve", standalone_mode=False, obj={"petsc": petsc})
