@@ -71,7 +71,7 @@ def draw(family: int, index: int, steps: int) -> dict[str, Any]:
 
 
 def bump(x: Array, centre: float, width: float) -> Array:
-    """Return a Gaussian with its mirror images, so that its slope vanishes at both ends of [0, 1]."""
+    """Return a Gaussian with its nearest mirror images, so that its slope all but vanishes at both ends of [0, 1]."""
     images = (centre, -centre, 2.0 - centre)
     total: Array = np.sum([np.exp(-((x - image) ** 2) / (2.0 * width**2)) for image in images], axis=0)
     return total
