@@ -8,10 +8,10 @@ estimate is too large by full stepping (`cycle_solver`). One block of a run is a
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeAlias
 
 from cosolve.core.coupling import Coupling, CouplingContext, Mode, VerdictFalls
 from cosolve.core.errors import BadInputError
@@ -27,11 +27,15 @@ from cosolve.couplings.cycle_jump_verifier import CycleSweeps
 from cosolve.couplings.cycle_solver import CycleSolver
 
 
+OnBlock: TypeAlias = Callable[[LoopState], None]
+
+
 class CycleJump(Coupling):
     """Advances a `CycleSolver` over all its blocks, one transaction for each.
 
     Args:
         context: Session, solver and proposers. The solver must be a `CycleSolver`.
+        on_block: Called on every rank with the loop's state after each committed block.
 
     Raises:
         BadInputError: The solver runs no cycles.
@@ -41,7 +45,7 @@ class CycleJump(Coupling):
     transaction: ClassVar[Transaction] = "run"
     verdict_falls: ClassVar[VerdictFalls] = "deferred"
 
-    def __init__(self, context: CouplingContext) -> None:
+    def __init__(self, context: CouplingContext, on_block: OnBlock | None = None) -> None:
         super().__init__(context)
         if not isinstance(context.solver, CycleSolver):
             raise BadInputError(
@@ -49,6 +53,7 @@ class CycleJump(Coupling):
                 "wrap it as a `cosolve.couplings.cycle_solver.CycleSolver`"
             )
         self.solver = context.solver
+        self._on_block = on_block
 
     def run(self) -> Result:
         """Run all blocks (collective)."""
@@ -92,6 +97,8 @@ class CycleJump(Coupling):
         }
 
     def _committed(self, state: LoopState) -> None:
+        if self._on_block is not None:
+            self._on_block(state)
         if self.context.on_commit is not None and state.outcome is not None:
             self.context.on_commit(state.t, state.value, state.outcome.source)
 
@@ -103,6 +110,7 @@ def cycle_jump(
     mode: Mode = "replace",
     verifier: Verifier | None = None,
     directory: str | Path | None = None,
+    on_block: OnBlock | None = None,
     raise_on_failure: bool = True,
     **session_options: Any,
 ) -> Result:
@@ -120,6 +128,7 @@ def cycle_jump(
         mode: As in `time_loop`; `replace` is the hybrid, `off` the classical run.
         verifier: The judge; by default `CycleSweeps` with its calibrated factors.
         directory: Output folder for the ledger; None writes nothing.
+        on_block: Called on every rank with the loop's state after each committed block.
         raise_on_failure: Raise when the run fails; False returns the result with its status.
         **session_options: Further arguments of `Session`.
 
@@ -137,7 +146,7 @@ def cycle_jump(
     session_options.setdefault("governor", Governor("off"))
     session = Session(solver, judge, mode=mode, ledger=ledger, **session_options)
     try:
-        result = CycleJump(CouplingContext(session, solver, chosen, judge, directory=folder)).run()
+        result = CycleJump(CouplingContext(session, solver, chosen, judge, directory=folder), on_block).run()
     finally:
         session.close()
         if ledger is not None:

@@ -32,9 +32,9 @@ class ClassicalSettings:
     """
 
     steps: int = 16
-    start_periods: int = 6
-    first_jump: int = 6
-    growth: float = 2.0
+    start_periods: int = 7
+    first_jump: int = 7
+    growth: float = 1.85
     settling: int = 1
     newton: bool = True
 

@@ -60,7 +60,7 @@ class Sample:
 
 
 def widened(ranges: Ranges, share: float = 0.03) -> Ranges:
-    """Return the ranges with loads wider by `share` on both sides: no run within the ranges is on an edge of the data."""
+    """Return the ranges with loads wider by `share` on both sides: no run in range lies on an edge of the data."""
 
     def wider(low: float, high: float) -> tuple[float, float]:
         margin = share * (high - low)
@@ -108,8 +108,8 @@ def _bias(solver: CuringSolver, load: Load, start: ThermalState, end: ThermalSta
         return rate
 
     fine = log_rate(_FINE_STEPS)
-    biases = np.stack([log_rate(steps) - fine for steps in BIAS_STEPS])
-    return biases.astype(np.float32)
+    biases: Float32Array = np.stack([log_rate(steps) - fine for steps in BIAS_STEPS]).astype(np.float32)
+    return biases
 
 
 def _sample(solver: CuringSolver, rng: np.random.Generator, load: Load, before: Load | None, tau: int,
