@@ -20,7 +20,8 @@ class AdaptiveStepping(Coupling):
     Every committed value is the solver's own converged step, so that nothing is left to judge.
 
     Args:
-        context: Needs `problem`, for the time span, unless `span` is given; `proposers` are not asked.
+        context: Needs `problem`, for the time span, unless `span` is given; `proposers` are not asked, and `session`
+            may be None: only its ledger and its heartbeat are used.
         span: Start, end and first step; None for those of the problem.
     """
 
@@ -48,7 +49,7 @@ class AdaptiveStepping(Coupling):
             span,
             options,
             parameters=context.parameters,
-            committed=self.committed,
+            committed=self._committed,
         )
         return Result(
             value=run.state,
@@ -60,12 +61,20 @@ class AdaptiveStepping(Coupling):
                 "iterations": run.iterations,
                 "accepted": 0,
                 "judged": 0,
-                "seconds": time.perf_counter() - start,
+                "sources": {"solver": run.steps},
+                "seconds": {"solve": time.perf_counter() - start},
             },
             message=run.message,
             t=run.t,
             directory=context.directory,
         )
 
-    def committed(self, query: Query, value: Array) -> None:
-        """Hook for who records the steps; does nothing here."""
+    def _committed(self, query: Query, value: Array) -> None:
+        """Record an accepted step and hand it to whoever writes fields (collective)."""
+        session = self.context.session
+        if session is not None and session.ledger is not None:
+            session.ledger.write("adaptive_step", step=query.step, t=query.t, dt=query.dt)
+        if session is not None and session.heartbeat is not None:
+            session.heartbeat.beat()
+        if self.context.on_commit is not None:
+            self.context.on_commit(query.t_end, value, "solver")
