@@ -228,7 +228,9 @@ class PodRidge(StoredSurrogate):
         read = self.inputs.read(query.parameters, query.t + 0.5 * query.dt)
         values = self.transform.forward(query.state)
         if values.shape != self._mean.shape:
-            raise ModelMismatchError(f"the modes have {self._mean.size} values, the state has {values.size}: train anew")
+            raise ModelMismatchError(
+                f"the modes have {self._mean.size} values, the state has {values.size}: train anew"
+            )
         coefficients = self._modes_in @ values - self._mean_in
         scaled: Array = (np.concatenate([read, coefficients]) - self._centre) / self._spread
         return scaled
