@@ -85,7 +85,7 @@ class Asking:
         """Ask one proposer (collective).
 
         Returns:
-            Its proposal, finite and of the right shape and dtype on every rank; None after a fault on some rank, which
+            Its proposal, finite and of the right shape and dtype on every rank, in memory of its own; None after a fault on some rank, which
             is noted in `trial` as a rejection.
         """
         query = trial.query
@@ -99,7 +99,13 @@ class Asking:
             if self._transaction.repair():
                 raise ContractError("it changed the state it was given in place; the state was restored")
             check_values(prediction.value, query.state, "its proposal")
-            return prediction
+            return Prediction(
+                self._transaction.own(prediction.value),
+                prediction.source,
+                prediction.uncertainty,
+                prediction.cost_seconds,
+                prediction.notes,
+            )
 
         trial.asked.append(name)
         try:
@@ -161,12 +167,20 @@ class Asking:
     def observe(self, proposers: tuple[Surrogate, ...], query: Query, value: Array) -> None:
         """Show a committed transaction to the proposers (not collective).
 
-        What one raises on this rank is told to all ranks, as its fault, when it is asked next.
+        What one raises on this rank, or does to the committed value, is told to all ranks, as its fault, when it is
+        asked next.
         """
-        for proposer in proposers:
+        observers = [proposer for proposer in proposers if type(proposer).observe is not Surrogate.observe]
+        if not observers:
+            return
+        self._transaction.guarded(value)
+        for proposer in observers:
             try:
                 proposer.observe(query, value)
+                if self._transaction.repair():
+                    raise ContractError("in `observe` it changed what was committed in place; that was restored")
             except Exception as error:  # kept: raising here, on some ranks only, would hang the others
+                self._transaction.repair()
                 self._observing_failed[proposer.name] = error
 
     def note(self, trial: Trial, name: str, verdict: Verdict) -> Verdict:
@@ -179,9 +193,9 @@ class Asking:
         """Return what the verdict comes to on this rank, before the vote."""
         assert self._verifier is not None
         decision, reason = verdict.decision, verdict.reason
-        if decision is Decision.ACCEPT and math.isnan(verdict.measure):
+        if decision is Decision.ACCEPT and not math.isfinite(verdict.measure):
             decision = Decision.REJECT
-            reason = f"an acceptance whose measure is not a number counts for nothing ({reason})"
+            reason = f"an acceptance whose measure is not a finite number counts for nothing ({reason})"
         elif decision is Decision.ACCEPT and self._grade is Grade.CERTIFIED and verdict.grade is not Grade.CERTIFIED:
             decision = Decision.REJECT
             reason = f'an estimate cannot be accepted where grade = "certified" is demanded ({reason})'

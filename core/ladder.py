@@ -139,7 +139,7 @@ class Ladder:
             iterations += solved.iterations
             linear_iterations += solved.linear_iterations
             history = (Snapshot(t, state), *history)
-            state, t = solved.value.copy(), t_next
+            state, t = self._transaction.own(solved.value), t_next
             solved = replace(solved, value=state, iterations=iterations, linear_iterations=linear_iterations)
         return solved
 

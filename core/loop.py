@@ -148,7 +148,7 @@ class Loop:
             return _failed(state, Status.INTERRUPTED, str(interrupted))
         if not outcome.ok:
             return _failed(state, outcome.status, outcome.message, outcome)
-        history = (Snapshot(state.t, state.value), *state.history)[: self.history_length]
+        history = (Snapshot(state.t, _frozen(state.value)), *state.history)[: self.history_length]
         return LoopState(state.step + 1, t_next, outcome.value, history, outcome)
 
     def run(self, *, resume: bool = False) -> Result:
@@ -257,9 +257,18 @@ class Loop:
                 raise BadInputError(f"the step chosen at t = {state.t:.6g} must be positive and finite, got {dt!r}")
             return (left, self.t_end) if left <= dt * (1.0 + _SLIVER) else (dt, state.t + dt)
         if left > self.dt * (1.0 + 1e-6):
-            return self.dt, self.t + (state.step + 1) * self.dt
+            on_grid = abs(self.t + state.step * self.dt - state.t) <= 1e-6 * self.dt
+            # Off the grid is a run that was resumed with another step: its times go on from where it stood.
+            return self.dt, (self.t + (state.step + 1) * self.dt if on_grid else state.t + self.dt)
         nearly = abs(left - self.dt) <= 1e-6 * self.dt
         return (self.dt if nearly else left), self.t_end
+
+
+def _frozen(values: Array) -> Array:
+    """Return a view that cannot be written to: a solver of several steps computes with what proposers see."""
+    view = values.view()
+    view.flags.writeable = False
+    return view
 
 
 def _failed(state: LoopState, status: Status, message: str, outcome: Outcome | None = None) -> LoopState:

@@ -141,12 +141,17 @@ class Session:
         """Introduce proposers to the solver, each once (collective); `attempt` does it for new ones.
 
         Raises:
-            BadInputError: Two proposers share a name.
+            BadInputError: Two proposers share a name, or one has a name that records use for something else.
             RankFaultError: A proposer cannot work with this solver.
         """
         names = [proposer.name for proposer in proposers]
         if len(set(names)) != len(names):
             raise BadInputError(f"two proposers share a name: {', '.join(names)}; give each its own")
+        for name in names:
+            if name in ("", "solver") or any(mark in name for mark in "+/"):
+                raise BadInputError(
+                    f"a proposer cannot be named {name!r}: records say with 'solver', '+' and '/' who computed a value"
+                )
         for proposer in proposers:
             if not any(proposer is bound for bound in self._bound):
                 self.consensus.run(f"surrogate {proposer.name!r}", step, partial(proposer.bind, self.solver))
@@ -204,7 +209,7 @@ class Session:
             raise InterruptedRunError(f"interrupted before step {query.step}; nothing of it was tried")
 
     def _resolve(self, trial: Trial, proposers: tuple[Surrogate, ...]) -> tuple[Outcome, tuple[str, ...]]:
-        """Find the value; return the outcome, its value not yet owned, and the names the governor allowed."""
+        """Find the value; return the outcome, its value in memory of its own, and the names the governor allowed."""
         names = tuple(proposer.name for proposer in proposers)
         step = trial.query.step
         if self.mode == "off":
@@ -247,12 +252,13 @@ class Session:
         """Commit an accepted proposal or correct it; None when the correction does not hold."""
         query = trial.query
         if verdict.decision is Decision.ACCEPT and self.mode == "replace":
-            return self._outcome(trial, prediction.value, proposer.name, verdict)
+            return self._outcome(trial, prediction.value, proposer.name, verdict)  # a copy since it was asked
         solved = self._ladder.correct(query, prediction.value, self._max_corrections, trial.cost)
         if isinstance(solved, Failed):
             trial.notes.setdefault("failures", []).append(f"correction of {proposer.name!r}: {solved.why}")
             return None
-        return self._outcome(trial, solved.value, f"{proposer.name}+correct", verdict, solved, "correct")
+        value = self._transaction.own(solved.value)
+        return self._outcome(trial, value, f"{proposer.name}+correct", verdict, solved, "correct")
 
     def _guess(self, trial: Trial, proposers: tuple[Surrogate, ...]) -> tuple[Outcome, tuple[str, ...]]:
         """Run a tournament of starts, then the full solve."""
@@ -290,7 +296,7 @@ class Session:
             solved = self._ladder.solve_from(query, starts[best], trial.cost)
             if isinstance(solved, SolveResult):
                 source = "solver" if best == PREVIOUS else f"{best}+solve"
-                return self._outcome(trial, solved.value, source, verdict, solved), plan
+                return self._outcome(trial, self._transaction.own(solved.value), source, verdict, solved), plan
             trial.notes.setdefault("failures", []).append(f"solve from {best!r}: {solved.why}")
         return self._fall_back(trial, verdict), plan
 
@@ -303,7 +309,9 @@ class Session:
             return self._stopped(trial, end, verdict)
         planned = (not trial.asked or self.mode == "shadow") and end.parts == 1
         source = "solver" if end.parts == 1 else f"solver/{end.parts}"
-        return self._outcome(trial, end.solve.value, source, verdict, end.solve, "" if planned else end.rung)
+        # The last of smaller steps is a copy already.
+        value = self._transaction.own(end.solve.value) if end.parts == 1 else end.solve.value
+        return self._outcome(trial, value, source, verdict, end.solve, "" if planned else end.rung)
 
     def _stopped(self, trial: Trial, end: LadderEnd, verdict: Verdict | None) -> Outcome:
         query = trial.query
@@ -336,7 +344,7 @@ class Session:
         rung: str = "",
     ) -> Outcome:
         return Outcome(
-            self._transaction.own(value),
+            value,
             trial.query.t_end,
             source,
             verdict,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -27,6 +28,8 @@ def check_values(value: object, like: Array, what: str) -> Array:
         raise ContractError(f"{what} must have shape {like.shape}, got {value.shape}")
     if value.dtype != like.dtype:
         raise ContractError(f"{what} must have dtype {like.dtype}, got {value.dtype}")
+    if value.dtype.kind == "f" and math.isfinite(np.dot(value, value)):  # the fast way, but the squares may overflow
+        return value
     finite = np.isfinite(value)
     if not finite.all():
         first = int(np.argmin(finite))
@@ -40,8 +43,10 @@ def check_values(value: object, like: Array, what: str) -> Array:
 class OpenTransaction:
     """The snapshot of one transaction: the state, and the memory of solver and proposers.
 
-    The buffer of the state is used again from one transaction to the next, so that a snapshot allocates nothing when
-    the size stays.
+    Beside the snapshot, what a plugin answers is copied once, before it is judged: so what was judged is what is
+    committed, whoever holds the plugin's own array. A transaction whose proposal is accepted makes two copies of a
+    state, one that nobody was asked in two, one whose proposal is rejected three. The buffer of the snapshot is used
+    again from one transaction to the next.
 
     Attributes:
         copies: Arrays copied since `begin`.
@@ -54,6 +59,8 @@ class OpenTransaction:
         self._solver = solver
         self._query: Query | None = None
         self._buffer: Array = np.empty(0)
+        self._committed: Array | None = None
+        self._committed_buffer: Array = np.empty(0)
         self._solver_memory: dict[str, Array] = {}
         self._memories: list[tuple[Surrogate, dict[str, Array]]] = []
 
@@ -67,6 +74,8 @@ class OpenTransaction:
         state = query.state
         if state.shape != (self._solver.n_owned,):
             raise ContractError(f"the state must have shape ({self._solver.n_owned},), got {state.shape}")
+        check_values(state, state, "the state")
+        self._committed = None
         if self._buffer.shape != state.shape or self._buffer.dtype != state.dtype:
             self._buffer = np.empty_like(state)
         np.copyto(self._buffer, state)
@@ -78,12 +87,29 @@ class OpenTransaction:
         ]
 
     def repair(self) -> bool:
-        """Put the state back if somebody changed it in place; return whether somebody had (not collective)."""
+        """Put back what somebody changed in place, the state or a `guarded` value; return whether somebody had.
+
+        Not collective.
+        """
         assert self._query is not None
-        if (self._query.state == self._buffer).all():  # finite in every run that goes on, so NaN needs no thought
+        changed = self._put_back(self._query.state, self._buffer)
+        if self._committed is not None:
+            changed = self._put_back(self._committed, self._committed_buffer) or changed
+        return changed
+
+    def guarded(self, value: Array) -> None:
+        """Keep a copy of the committed value, so that `repair` restores it, too, until the next transaction."""
+        if self._committed_buffer.shape != value.shape or self._committed_buffer.dtype != value.dtype:
+            self._committed_buffer = np.empty_like(value)
+        np.copyto(self._committed_buffer, value)
+        self._count(value)
+        self._committed = value
+
+    def _put_back(self, array: Array, kept: Array) -> bool:
+        if (array == kept).all():  # both were finite, so NaN needs no thought
             return False
-        np.copyto(self._query.state, self._buffer)
-        self._count(self._buffer)
+        np.copyto(array, kept)
+        self._count(kept)
         return True
 
     def roll_back(self, *, proposers: bool = True) -> None:
@@ -104,7 +130,7 @@ class OpenTransaction:
                 proposer.restore(self._copied(memory))
 
     def own(self, value: Array) -> Array:
-        """Return a copy of `value` that no plugin holds, for committing (not collective)."""
+        """Return a copy of `value` that no plugin holds (not collective)."""
         self._count(value)
         return value.copy()
 
