@@ -99,11 +99,10 @@ def dof_coordinates(space: Any) -> Array:
     found = np.zeros((n_owned, dim + 1))
     label = 0
     for part in range(space.num_sub_spaces):
-        collapsed, parents = space.sub(part).collapse()
-        width = collapsed.dofmap.index_map_bs
-        points = np.repeat(collapsed.tabulate_dof_coordinates()[:, :dim], width, axis=0)
+        alone, dofs = compat.collapsed(space, part)
+        width = alone.dofmap.index_map_bs
+        points = np.repeat(alone.tabulate_dof_coordinates()[:, :dim], width, axis=0)
         components = np.tile(np.arange(width), len(points) // width)
-        dofs = np.asarray(parents)
         owned = dofs < n_owned
         found[dofs[owned], :dim] = points[: len(dofs)][owned]
         found[dofs[owned], dim] = label + components[: len(dofs)][owned]

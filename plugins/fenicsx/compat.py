@@ -78,6 +78,15 @@ def cell_dofs(space: Any) -> npt.NDArray[np.int32]:
     return np.asarray(dofs.array if hasattr(dofs, "array") else dofs, dtype=np.int32).reshape(-1)
 
 
+def collapsed(space: Any, part: int) -> tuple[Any, npt.NDArray[np.int32]]:
+    """Return field `part` of a mixed space as a space of its own, and for each of its dofs the dof of `space`.
+
+    Since 0.11 the map is a list with one array for each cell type of the mesh; cosolve works on meshes of one type.
+    """
+    alone, parents = space.sub(part).collapse()
+    return alone, np.asarray(parents, dtype=np.int32).reshape(-1)
+
+
 def cell_geometry(mesh: Any) -> npt.NDArray[np.int32]:
     """Return the geometry nodes of each cell, shape `(n_cells, nodes per cell)`, ghosts included (not collective)."""
     nodes = mesh.geometry.dofmap

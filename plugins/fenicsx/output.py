@@ -47,7 +47,7 @@ class FieldWriter:
         self._functions: dict[tuple[str, int | None], Any] = {}
         for name in self.names:
             for part in self._parts:
-                part_width = width if part is None else space.sub(part).collapse()[0].dofmap.index_map_bs
+                part_width = width if part is None else compat.collapsed(space, part)[0].dofmap.index_map_bs
                 self._functions[name, part] = self._function(name if part is None else f"{name}_{part}", part_width)
         self._source = self._function("source", 1)
         path.parent.mkdir(parents=True, exist_ok=True)
