@@ -74,7 +74,6 @@ def measure(
     early = np.exp(evolution.rate(middle, slow))
     later = np.exp(evolution.rate(middle + 1.0, slow))
     predicted = np.log((1.0 - period.late) * early + period.late * later)
-    bias = evolution.bias(middle, slow, steps)
     with np.errstate(invalid="ignore", divide="ignore"):
-        defect = np.log(period.growth) + response - bias - predicted
+        defect = np.log(period.growth) + response - predicted
     return Measurement(middle, defect, settled, unsettled, periods)

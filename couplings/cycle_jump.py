@@ -26,7 +26,6 @@ from cosolve.core.verifier import Verifier
 from cosolve.couplings.cycle_jump_verifier import CycleSweeps
 from cosolve.couplings.cycle_solver import CycleSolver
 
-
 OnBlock: TypeAlias = Callable[[LoopState], None]
 
 

@@ -17,8 +17,9 @@ class HybridSettings:
 
     Attributes:
         checkpoints: Times of the checkpoints as shares of the block, in the order in which they are run.
-        steps: Steps in a period at checkpoints.
-        audit_steps: Steps in the audit's period; more than `steps`, so that the time step is audited, too.
+        step_errors: Steps in a period at checkpoints, ascending, each with the error of the quantity of interest that
+            a run with that time step is left with; the cheapest that leaves enough of the tolerance is taken.
+        step_share: Share of the tolerance that the time step may use.
         change_limit: A block is done when its estimated slow error is at most this share of the tolerance.
         first_factor: Slow error after one checkpoint, as a share of the change that it made.
         later_factor: The same after two or more.
@@ -27,13 +28,24 @@ class HybridSettings:
     """
 
     checkpoints: tuple[float, ...] = (0.5, 0.8, 0.15, 0.3)
-    steps: int = 24
-    audit_steps: int = 48
+    step_errors: tuple[tuple[int, float], ...] = ((16, 0.0045), (24, 0.002), (36, 0.0012), (48, 0.0008), (72, 0.0004))
+    step_share: float = 0.4
     change_limit: float = 0.35
     first_factor: float = 0.35
     later_factor: float = 0.5
     largest_defect: float = 0.5
     unsettled_limit: float = 0.05
+
+    def steps_for(self, tolerance: float) -> tuple[int, float]:
+        """Return the steps in a period for a run with this tolerance, and the error that they leave.
+
+        >>> HybridSettings().steps_for(0.005)
+        (24, 0.002)
+        """
+        for steps, error in self.step_errors:
+            if error <= self.step_share * tolerance:
+                return steps, error
+        return self.step_errors[-1]
 
 
 @dataclass(slots=True)
@@ -90,7 +102,7 @@ def run_hybrid_block(
             float(tau),
             here,
             None if found is None else found.lift_bias,
-            settings.steps,
+            settings.steps_for(tolerance)[0],
             settings.unsettled_limit,
         )
         result.periods += found.periods

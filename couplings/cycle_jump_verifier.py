@@ -97,6 +97,7 @@ class CycleSweeps(Verifier):
             return _rejected("the proposal brings no slow evolution that checkpoints could correct")
         if query.step == 0:
             self.governor = CycleGovernor()
+            solver.account.floor = self.hybrid.steps_for(tolerance)[1]
         if proposal.refusal:
             return _rejected(proposal.refusal, tolerance)
         if not self.governor.asks():
@@ -136,8 +137,10 @@ class CycleSweeps(Verifier):
         evolution, periods = hybrid.evolution, hybrid.evolution.block.periods
         tau = max(0, min(round(audit.share * periods), periods - 2))
         slow, _ = evolution.integrate_to(tau, periods)
+        # Twice the steps of the checkpoints: the time step is audited, too.
+        steps = 2 * self.hybrid.steps_for(solver.settings.tolerance)[0]
         found = measure(
-            solver.cyclic, evolution, float(tau), slow, None, self.hybrid.audit_steps, self.hybrid.unsettled_limit
+            solver.cyclic, evolution, float(tau), slow, None, steps, self.hybrid.unsettled_limit
         )
         hybrid.periods += found.periods
         corrected = evolution.defects.at(found.tau)

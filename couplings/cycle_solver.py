@@ -116,7 +116,7 @@ class CycleSettings:
     classical: ClassicalSettings = field(default_factory=ClassicalSettings)
     stepping_steps: int = 32
     classical_factor: float = 0.3
-    floor: float = 0.001
+    floor: float = 0.002
     audit_factor: float = 0.5
 
 

@@ -160,10 +160,6 @@ class SlowModel(ABC):
     def lift(self, block: CyclicBlock, tau: float, coefficients: FloatArray) -> FloatArray:
         """Return the fast variable at time `tau`, at which a period starts."""
 
-    def bias(self, block: CyclicBlock, tau: float, coefficients: FloatArray, steps: int) -> FloatArray:
-        """Return what `steps` steps a period add to a log-rate measured around `tau`; zero where nothing is known."""
-        return np.zeros(1)
-
     def refusal(self, block: CyclicBlock) -> str:
         """Say why `block` lies outside what the surrogate was trained for; an empty string when it does not."""
         return ""

@@ -25,8 +25,7 @@ class CycleSweepsOptions(BaseModel):
     """Options of the verifier `cycle_sweeps`.
 
     Attributes:
-        steps: Steps in a period at checkpoints.
-        audit_steps: Steps in the audit's period; more, so that the time step is audited, too.
+        step_share: Share of the tolerance that the time step may use; the steps in a period follow from it.
         checkpoints: Times of the checkpoints as shares of a block, in the order in which they are run.
         audit_seed: Draws the audited block and time; absent with `audit = false`.
         audit: Whether one block of a run is audited.
@@ -34,8 +33,7 @@ class CycleSweepsOptions(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    steps: int = Field(default=24, ge=8, le=10_000)
-    audit_steps: int = Field(default=48, ge=8, le=10_000)
+    step_share: float = Field(default=0.4, gt=0.0, lt=1.0)
     checkpoints: tuple[float, ...] = Field(default=(0.5, 0.8, 0.15, 0.3), min_length=1)
     audit_seed: int = Field(default=0, ge=0)
     audit: bool = True

@@ -87,10 +87,6 @@ class SlowEvolution:
         """Return the surrogate's log-rate in the period around `tau`, uncorrected (collective)."""
         return self._ask(lambda coefficients: self._model.rate(self.block, tau, coefficients), slow)
 
-    def bias(self, tau: float, slow: FloatArray, steps: int) -> FloatArray:
-        """Return what the surrogate takes for the effect of the time step on a measured log-rate (collective)."""
-        return self._ask(lambda coefficients: self._model.bias(self.block, tau, coefficients, steps), slow)
-
     def _ask(self, question: Callable[[FloatArray], FloatArray], slow: FloatArray) -> FloatArray:
         """Ask the surrogate with the summed moments of `slow` (collective).
 
@@ -99,7 +95,7 @@ class SlowEvolution:
         """
         self.evaluations += 1
         answer = question(self._solver.total(self._model.moments(slow)))
-        wrong = float(not np.isfinite(answer.sum()) or answer.shape not in (slow.shape, (1,)))
+        wrong = float(not np.isfinite(answer.sum()) or answer.shape != slow.shape)
         if self._solver.total(np.array([wrong]))[0] > 0.0:
             raise FloatingPointError("the slow surrogate's answer is not finite or has a wrong shape on some rank")
         return answer

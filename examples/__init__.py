@@ -21,6 +21,12 @@ def cosolve_problems() -> list[Entry]:
 
 
 @hookimpl
+def cosolve_couplings() -> list[Entry]:
+    """Register the couplings of the examples."""
+    return [*curing.COUPLINGS]
+
+
+@hookimpl
 def cosolve_surrogates() -> list[Entry]:
     """Register the surrogates of the examples."""
     return [*curing.SURROGATES]

@@ -26,13 +26,6 @@ LEAPS = (3, 4, 6, 8, 10, 12, 14)
 Float32Array = npt.NDArray[np.float32]
 
 
-BIAS_STEPS = (16, 24)
-"""Steps in a period for which the surrogate learns what the time step does to a measured rate."""
-
-_FINE_STEPS = 96
-_BIAS_SHARE = 0.04
-
-
 @dataclass(frozen=True, slots=True)
 class Sample:
     """One sample; the fields are on all nodes of the training mesh, shape `(n_nodes,)`.
@@ -45,8 +38,6 @@ class Sample:
         rate: log of the growth of phi over the period.
         lift: theta at the start.
         weight: (1 - alpha) times the growth of phi: what an error of the rate weighs in alpha.
-        bias: Log-rate measured with each of `BIAS_STEPS` minus that with a fine step, shape `(len(BIAS_STEPS),
-            n_nodes)`; None in most samples, because it is dear.
     """
 
     rate_features: npt.NDArray[np.float64]
@@ -56,7 +47,6 @@ class Sample:
     rate: Float32Array
     lift: Float32Array
     weight: Float32Array
-    bias: Float32Array | None = None
 
 
 def widened(ranges: Ranges, share: float = 0.03) -> Ranges:
@@ -86,34 +76,19 @@ def samples(solver: CuringSolver, rng: np.random.Generator, blocks: int = 4) -> 
         for tau in range(SAMPLED[-1] + 1):
             end = integrator.advance(state, load)
             if tau in SAMPLED:
-                yield _sample(solver, rng, load, before, tau, state, end)
+                yield _sample(load, before, tau, state, end)
             state, start = end, state
         tau = SAMPLED[-1] + 1
         for leap in LEAPS:
             grown = state.phi + leap * (state.phi - start.phi)
             start = integrator.advance(replace(state, phi=grown), load)
             state = integrator.advance(start, load)
-            yield _sample(solver, rng, load, before, tau + leap + 1, start, state)
+            yield _sample(load, before, tau + leap + 1, start, state)
             tau += leap + 2
         before = load
 
 
-def _bias(solver: CuringSolver, load: Load, start: ThermalState, end: ThermalState) -> Float32Array:
-    """Return what each of `BIAS_STEPS` adds to the log-rate measured from a start without past levels."""
-
-    def log_rate(steps: int) -> npt.NDArray[np.float64]:
-        period = solver.true_period(solver.state(start.phi, start.theta), load, steps)
-        response = solver.rate_response(solver.mean_response(period.end.theta - end.theta))
-        rate: npt.NDArray[np.float64] = np.log(period.growth) + response
-        return rate
-
-    fine = log_rate(_FINE_STEPS)
-    biases: Float32Array = np.stack([log_rate(steps) - fine for steps in BIAS_STEPS]).astype(np.float32)
-    return biases
-
-
-def _sample(solver: CuringSolver, rng: np.random.Generator, load: Load, before: Load | None, tau: int,
-            start: ThermalState, end: ThermalState) -> Sample:  # fmt: skip
+def _sample(load: Load, before: Load | None, tau: int, start: ThermalState, end: ThermalState) -> Sample:
     growth = end.phi - start.phi
     alpha_middle = 1.0 - np.exp(-0.5 * (start.phi + end.phi))
     single: Callable[[npt.NDArray[np.float64]], Float32Array] = lambda field: field.astype(np.float32)  # noqa: E731
@@ -125,5 +100,4 @@ def _sample(solver: CuringSolver, rng: np.random.Generator, load: Load, before: 
         rate=single(np.log(growth)),
         lift=single(start.theta),
         weight=single((1.0 - alpha_middle) * growth),
-        bias=_bias(solver, load, start, end) if rng.random() < _BIAS_SHARE else None,
     )

@@ -69,3 +69,19 @@ class CuringSolverOptions(BaseModel):
     method: Literal["ladder", "classical", "stepping"] = "ladder"
     scheme: Literal["cn-ab2", "bdf2", "bdf3"] = "cn-ab2"
     stepping_steps: int = Field(default=32, ge=4, le=10_000)
+
+
+class ComparedOptions(BaseModel):
+    """Options of the coupling `compared_cycle_jump`.
+
+    Attributes:
+        steps: Steps in a period of full stepping: its error is then about the hybrid's.
+        classical_steps: Steps in a period of the classical cycle jump.
+        repeats: Runs of the hybrid and of the classical jump whose median is shown; full stepping is run once.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    steps: int = Field(default=24, ge=8, le=1000)
+    classical_steps: int = Field(default=16, ge=8, le=1000)
+    repeats: int = Field(default=3, ge=1, le=100)

@@ -39,11 +39,13 @@ class PlantedSurrogate(CuringSurrogate):
     def rate(self, block: CyclicBlock, tau: float, coefficients: FloatArray) -> FloatArray:
         """Return the log-rate with the planted error."""
         wave = np.cos(self._frequency * np.log(tau + 3.0) + self._phase)
-        return super().rate(block, tau, coefficients) + (self._size * wave) * self._shape
+        planted: FloatArray = super().rate(block, tau, coefficients) + (self._size * wave) * self._shape
+        return planted
 
     def lift(self, block: CyclicBlock, tau: float, coefficients: FloatArray) -> FloatArray:
         """Return the temperature with the planted error."""
-        return super().lift(block, tau, coefficients) + (0.1 * self._size) * self._shape
+        planted: FloatArray = super().lift(block, tau, coefficients) + (0.1 * self._size) * self._shape
+        return planted
 
 
 def outcome(accepted: bool, error: float, tolerance: float) -> str:

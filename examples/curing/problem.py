@@ -80,7 +80,7 @@ class CuringProblem(Problem):
         seconds = 60.0 * settings.budget_minutes
         plan = TrainingPlan(
             data_seconds=min(430.0, 0.48 * seconds),
-            fit_seconds=min(360.0, 0.40 * seconds),
+            fit_seconds=min(380.0, 0.42 * seconds),
             seed=settings.seed,
             **settings.options,
         )

@@ -16,6 +16,17 @@ PROBLEMS = (
     ),
 )
 
+COUPLINGS = (
+    Entry(
+        name="compared_cycle_jump",
+        summary="the hybrid cycle jump of the curing process beside its classical rivals, in the same run",
+        factory="cosolve.examples.curing.compared:ComparedCycleJump",
+        options="cosolve.examples.curing.options:ComparedOptions",
+        requires=("dolfinx", "petsc4py", "mpi4py"),
+        capabilities=("estimated", "mpi"),
+    ),
+)
+
 SURROGATES = (
     Entry(
         name="curing_slow",

@@ -52,9 +52,7 @@ class Row:
 
 def errors(solver: CuringSolver, alphas: Sequence[FloatArray], reference: Sequence[FloatArray]) -> list[float]:
     """Return the relative L2 error of alpha at each block's end (collective)."""
-    return [
-        solver.norm(alpha - exact) / solver.norm(exact) for alpha, exact in zip(alphas, reference, strict=True)
-    ]
+    return [solver.norm(alpha - exact) / solver.norm(exact) for alpha, exact in zip(alphas, reference, strict=True)]
 
 
 def step_through(solver: CuringSolver, schedule: Schedule, steps: int) -> list[FloatArray]:

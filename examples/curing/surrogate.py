@@ -100,14 +100,11 @@ class BoundSurrogate:
     def __init__(self, model: CuringSurrogate, points: FloatArray, weights: FloatArray) -> None:
         """Interpolate the bases to `points` (shape `(n, 2)`); `weights` are the nodes' shares of the area."""
         t = model.arrays
-        self._rate_network, self._lift_network, self._bias_network = model.networks
+        self._rate_network, self._lift_network = model.networks
         self._rate_modes = at_points(t["rate_modes"], points)
         self._rate_mean = at_points(t["rate_mean"][None], points)[:, 0].astype(np.float64)
         self._lift_modes = at_points(t["lift_modes"], points)
         self._lift_mean = at_points(t["lift_mean"][None], points)[:, 0].astype(np.float64)
-        self._bias_modes = at_points(t["bias_modes"], points)
-        self._bias_mean = at_points(t["bias_mean"][None], points)[:, 0].astype(np.float64)
-        self._bias_steps = [round(float(steps)) for steps in t["bias_steps"]]
         # Columns of modes times weights, and the mean's own moments, so that one product gives the coefficients.
         self._moments = np.ascontiguousarray(
             (at_points(t["alpha_modes"], points) * weights[:, None].astype(np.float32)).T
@@ -129,33 +126,20 @@ class BoundSurrogate:
         out = self._lift_network(np.concatenate([load_features(load, before, tau), coefficients]))
         return self._lift_mean + self._lift_modes @ out.astype(np.float32)
 
-    def bias(self, load: Load, before: Load | None, tau: float, coefficients: FloatArray, steps: int) -> FloatArray:
-        """Return what `steps` steps a period add to a measured log-rate, shape `(n,)`; arguments as in `rate`.
-
-        Zero for numbers of steps that were not trained for.
-        """
-        if steps not in self._bias_steps:
-            return np.zeros_like(self._bias_mean)
-        out = self._bias_network(np.concatenate([load_features(load, before, tau), coefficients]))
-        part = out.reshape(len(self._bias_steps), -1)[self._bias_steps.index(steps)]
-        values: FloatArray = self._bias_mean + self._bias_modes @ part.astype(np.float32)
-        return values
-
 
 class CuringSurrogate(SlowSurrogate):
     """The trained model: bases on a regular grid and the networks of their coefficients.
 
     Attributes:
-        arrays: Tensors by name: `rate_mean, lift_mean, alpha_mean, bias_mean (m, m)`, `rate_modes, lift_modes,
-            alpha_modes, bias_modes (k, m, m)`, `bias_steps`, and those of the networks, prefixed by `rate.`, `lift.`
-            and `bias.`.
-        networks: The networks for rate, lift and the bias of the time step.
+        arrays: Tensors by name: `rate_mean, lift_mean, alpha_mean (m, m)`, `rate_modes, lift_modes, alpha_modes
+            (k, m, m)`, and those of the networks, prefixed by `rate.` and `lift.`.
+        networks: The networks for rate and lift.
         ranges: Ranges of the loads in training.
     """
 
     name: ClassVar[str] = "curing_slow"
     required: ClassVar[tuple[str, ...]] = (
-        "rate_mean", "lift_mean", "alpha_mean", "bias_mean", "rate_modes", "lift_modes", "alpha_modes", "bias_modes",
+        "rate_mean", "lift_mean", "alpha_mean", "rate_modes", "lift_modes", "alpha_modes",
     )  # fmt: skip
     network_parts: ClassVar[tuple[str, ...]] = ("mean", "scale", "linear", "w0", "b0", "w1", "b1", "w2", "b2")
 
@@ -170,10 +154,8 @@ class CuringSurrogate(SlowSurrogate):
         for name in self.required:
             if name not in arrays or arrays[name].ndim != (2 if name.endswith("mean") else 3):
                 raise BadInputError(f"the model lacks a proper tensor {name!r}; train it again with `cosolve train`")
-        if "bias_steps" not in arrays:
-            raise BadInputError("the model lacks the tensor 'bias_steps'; train it again with `cosolve train`")
         self.arrays = dict(arrays)
-        self.networks = tuple(self._network(prefix) for prefix in ("rate", "lift", "bias"))
+        self.networks = tuple(self._network(prefix) for prefix in ("rate", "lift"))
         default = {name: getattr(RANGES, name) for name in LOAD_NAMES}
         self.ranges = {name: (float(low), float(high)) for name, (low, high) in (ranges or default).items()}
         self._bound: BoundSurrogate | None = None
@@ -234,10 +216,6 @@ class CuringSurrogate(SlowSurrogate):
     def lift(self, block: CyclicBlock, tau: float, coefficients: FloatArray) -> FloatArray:
         """Return theta at `tau`."""
         return self.bound.lift(block.load, block.before, tau, coefficients)
-
-    def bias(self, block: CyclicBlock, tau: float, coefficients: FloatArray, steps: int) -> FloatArray:
-        """Return what the time step adds to a measured log-rate."""
-        return self.bound.bias(block.load, block.before, tau, coefficients, steps)
 
     def refusal(self, block: CyclicBlock) -> str:
         """Say which part of the load, or of the load before, lies outside the ranges of training."""

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from cosolve.core.errors import CosolveError
 from cosolve.examples.curing.cyclic_solver import CuringSolver
-from cosolve.examples.curing.data import BIAS_STEPS, Sample, samples
+from cosolve.examples.curing.data import Sample, samples
 from cosolve.examples.curing.discretisation import Discretisation
 from cosolve.examples.curing.surrogate import CuringSurrogate
 
@@ -36,7 +36,6 @@ class TrainingPlan:
         rate_modes: Modes of the log-rate.
         lift_modes: Modes of the temperature.
         alpha_modes: POD coefficients of alpha among the features.
-        bias_modes: Modes of what the time step does to a measured rate.
         width: Units in a hidden layer.
         seed: Seed of data and fit.
     """
@@ -44,11 +43,10 @@ class TrainingPlan:
     mesh: int = 64
     basis_schedules: int = 40
     data_seconds: float = 430.0
-    fit_seconds: float = 360.0
-    rate_modes: int = 44
-    lift_modes: int = 24
-    alpha_modes: int = 14
-    bias_modes: int = 10
+    fit_seconds: float = 380.0
+    rate_modes: int = 50
+    lift_modes: int = 28
+    alpha_modes: int = 16
     width: int = 128
     seed: int = 1
 
@@ -93,7 +91,6 @@ class Bases:
     rate: Basis
     lift: Basis
     alpha: Basis
-    bias: Basis
 
 
 def make_bases(first: list[Sample], area: FloatArray, plan: TrainingPlan) -> Bases:
@@ -110,9 +107,6 @@ def make_bases(first: list[Sample], area: FloatArray, plan: TrainingPlan) -> Bas
         Basis.of(stack["rate"], effect * root, plan.rate_modes),
         Basis.of(stack["lift"], root, plan.lift_modes),
         Basis.of(stack["alpha_start"], root, plan.alpha_modes),
-        Basis.of(
-            np.concatenate([sample.bias for sample in first if sample.bias is not None]), effect * root, plan.bias_modes
-        ),
     )
 
 
@@ -121,16 +115,13 @@ Row = tuple[FloatArray, FloatArray]
 
 
 def project(bases: Bases, sample: Sample) -> dict[str, Row]:
-    """Return inputs and outputs of the networks "rate", "lift" and, where the sample has it, "bias"."""
+    """Return inputs and outputs of the networks "rate" and "lift"."""
     middle = np.concatenate([sample.rate_features, bases.alpha.coefficients(sample.alpha_middle)])
     start = np.concatenate([sample.lift_features, bases.alpha.coefficients(sample.alpha_start)])
-    rows = {
+    return {
         "rate": (middle, bases.rate.coefficients(sample.rate)),
         "lift": (start, bases.lift.coefficients(sample.lift)),
     }
-    if sample.bias is not None:
-        rows["bias"] = (middle, bases.bias.coefficients(sample.bias).ravel())
-    return rows
 
 
 def generate(plan: TrainingPlan, progress: Progress) -> tuple[Discretisation, Bases, dict[str, Row], float]:
@@ -168,8 +159,8 @@ def generate(plan: TrainingPlan, progress: Progress) -> tuple[Discretisation, Ba
         progress(min(spent / plan.data_seconds, 1.0), f"{schedule} schedules run, {len(rows)} samples")
     solver.close()
     tables: dict[str, Row] = {}
-    for name in ("rate", "lift", "bias"):
-        inputs, outputs = zip(*(row[name] for row in rows if name in row), strict=True)
+    for name in ("rate", "lift"):
+        inputs, outputs = zip(*(row[name] for row in rows), strict=True)
         tables[name] = (np.stack(inputs), np.stack(outputs))
     return d, bases, tables, time.process_time() - start
 
@@ -218,13 +209,13 @@ def train(plan: TrainingPlan, progress: Progress) -> tuple[CuringSurrogate, dict
     """
     d, bases, tables, data_seconds = generate(plan, progress)
     start = _cpu_seconds()
-    arrays: dict[str, npt.NDArray[np.floating[Any]]] = {"bias_steps": np.array(BIAS_STEPS, dtype=np.float32)}
+    arrays: dict[str, npt.NDArray[np.floating[Any]]] = {}
     figures = {"data_seconds": data_seconds, "samples": float(len(tables["rate"][0]))}
-    for index, (name, share) in enumerate({"rate": 0.5, "lift": 0.42, "bias": 0.08}.items()):
-        progress(index / 3, f"fitting the {name} network")
+    for index, (name, share) in enumerate({"rate": 0.6, "lift": 0.4}.items()):
+        progress(index / 2, f"fitting the {name} network")
         tensors, figures[f"{name}_error"] = fit_in_process(*tables[name], share, plan)
         arrays |= {f"{name}.{part}": value for part, value in tensors.items()}
-    for name, basis in (("rate", bases.rate), ("lift", bases.lift), ("alpha", bases.alpha), ("bias", bases.bias)):
+    for name, basis in (("rate", bases.rate), ("lift", bases.lift), ("alpha", bases.alpha)):
         arrays[f"{name}_mean"] = on_grid(basis.mean, d.points, plan.mesh)
         # alpha is only ever projected, in the inner product of the mass: its modes are their own dual there.
         arrays[f"{name}_modes"] = on_grid(basis.modes.T, d.points, plan.mesh)
