@@ -85,8 +85,8 @@ class Asking:
         """Ask one proposer (collective).
 
         Returns:
-            Its proposal, finite and of the right shape and dtype on every rank, in memory of its own; None after a fault on some rank, which
-            is noted in `trial` as a rejection.
+            Its proposal, finite and of the right shape and dtype on every rank, in memory of its own; None after a
+            fault on some rank, which is noted in `trial` as a rejection.
         """
         query = trial.query
         name = proposer.name
@@ -117,6 +117,8 @@ class Asking:
             return None
         trial.cost.propose += self._consensus.seconds
         trial.predictions.append(prediction)
+        if prediction.notes:
+            trial.notes.setdefault("proposals", {})[name] = dict(prediction.notes)
         return prediction
 
     def judge(self, proposer: Surrogate, prediction: Prediction, trial: Trial) -> Verdict:

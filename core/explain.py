@@ -74,12 +74,7 @@ def _explain_step(record: Record) -> list[str]:
         f"Step {record['step']}, from t = {_short(record['t'])} by dt = {_short(record['dt'])}, mode {record['mode']}."
     ]
     if not record["asked"]:
-        why = (
-            "the mode is off"
-            if record["mode"] == "off"
-            else "the governor wanted the solver's own cost, or had switched the proposers off"
-        )
-        lines.append(f"Nobody was asked: {why}.")
+        lines.append(f"Nobody was asked: {_why_nobody(record)}.")
     for verdict in record["verdicts"]:
         lines.append(_verdict(verdict))
     for failure in record.get("failures", []):
@@ -92,6 +87,23 @@ def _explain_step(record: Record) -> list[str]:
     spent = ", ".join(f"{name} {1e3 * float(seconds):.3g} ms" for name, seconds in record["cost"].items() if seconds)
     lines.append(f"Time: {spent}. Copies: {record['copies']} ({record['bytes']} bytes).")
     return lines
+
+
+_LEFT_OUT = {
+    "reference": "the governor measured the cost without {}",
+    "off": "the governor had switched {} off, because it costs more than it saves",
+    "losses": "{} had lost the last tournaments and waits",
+    "replay": "the replayed run did not ask {}",
+}
+
+
+def _why_nobody(record: Record) -> str:
+    if record["mode"] == "off":
+        return "the mode is off"
+    left_out: Mapping[str, str] = record.get("left_out", {})
+    if not left_out:
+        return "there was no proposer"
+    return "; ".join(_LEFT_OUT.get(why, "{} was left out").format(repr(name)) for name, why in left_out.items())
 
 
 def _verdict(verdict: Record) -> str:

@@ -3,7 +3,9 @@
 Each proposer has an account. It compares the measured cost of a transaction from the moment in which the proposer is
 asked (proposing, judging, correcting, and whatever followed when it was rejected) with the cost of the same rest of a
 transaction without it: reference transactions at the start and now and then, and, for free, what followed each
-rejection. A proposer pays while the mean of the first is below the median of the second.
+rejection. A proposer pays while the mean of the first is below both mean and median of the second: one slow reference
+must not make it look cheap, and neither must a solver whose steps are of two kinds. A reference below the cost with
+the proposer is followed by others soon: the solver may have become cheaper.
 
 What asking may cost is bounded by design: a switched-off proposer is probed again after 16, 32, 64, ...
 transactions, and only while the net price of all that was asked so far is below `price_share` of the time spent. So
@@ -58,8 +60,10 @@ class Account:
 
     @property
     def solver_seconds(self) -> float:
-        """Median cost without the proposer; infinite while unknown."""
-        return statistics.median(self.references) if self.references else float("inf")
+        """Cost without the proposer, the smaller of median and mean; infinite while unknown."""
+        if not self.references:
+            return float("inf")
+        return min(statistics.median(self.references), sum(self.references) / len(self.references))
 
     def wanted(self, price_share: float) -> bool:
         """Return whether the proposer is asked in the next transaction."""
@@ -125,7 +129,9 @@ class Account:
             self.references.clear()  # the first one, with its warm-up, served until there was another
         self.references.append(seconds)
         self.reference_count += 1
-        if self.asked_since_reference >= self.gap:
+        if self.on and self.hybrid and seconds < sum(self.hybrid) / len(self.hybrid):
+            self.gap = _FIRST_GAP
+        elif self.asked_since_reference >= self.gap:
             self.gap = min(2 * self.gap, _LONGEST_GAP)
         self.asked_since_reference = 0
         self.reference_price = max(0.0, self.reference_price + extra)
@@ -220,6 +226,14 @@ class Governor:
             self._next_plan[step] = index + 1
             return tuple(name for name in names if name in plans[index])
         return tuple(name for name in names if self._account(name).wanted(self._price_share))
+
+    def why(self, name: str) -> str:
+        """Return why a proposer was asked or not in the transaction planned last.
+
+        `on`, `reference` (the cost without it is measured), `probe`, `off` (switched off), or the governor's mode where
+        that decides.
+        """
+        return self._account(name).why if self.mode == "measured" else self.mode
 
     def record(self, chain: Sequence[Asked], total_seconds: float) -> list[dict[str, Any]]:
         """Take in the measured cost of a transaction; return what changed, for the ledger.

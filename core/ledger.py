@@ -124,8 +124,13 @@ def encode(record: dict[str, Any]) -> str:
     """
     try:
         return _ENCODER.encode(record) + "\n"
-    except ValueError:
+    except (TypeError, ValueError):
+        pass
+    try:
         return _ENCODER.encode(_spelt(record)) + "\n"
+    except Exception as error:  # a plugin's notes may hold anything: rank 0 must not fail alone over them
+        plain = {name: value for name, value in record.items() if isinstance(value, str | int | float | bool)}
+        return _ENCODER.encode(_spelt(plain) | {"lost": f"{type(error).__name__}: {error}"}) + "\n"
 
 
 def read_ledger(directory: Path | str) -> list[dict[str, Any]]:

@@ -161,5 +161,6 @@ class Recording:
             bytes=self._transaction.bytes,
             iterations=solve.iterations if solve else 0,
             linear_iterations=solve.linear_iterations if solve else 0,
+            **({"solver_notes": dict(solve.notes)} if solve and solve.notes else {}),
             **trial.notes,
         )

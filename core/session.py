@@ -226,6 +226,7 @@ class Session:
         for proposer in proposers:
             if proposer.name not in plan:
                 trial.chain.append(Asked(proposer.name, asked=False))
+                trial.notes.setdefault("left_out", {})[proposer.name] = self.governor.why(proposer.name)
                 continue
             before = trial.cost.work
             prediction = self._asking.ask(proposer, trial)
@@ -269,6 +270,8 @@ class Session:
             plan = self._tournament.due(names) if self.governor.plan(query.step, ("initial_guess",)) else ()
         if not plan:
             trial.chain.append(Asked("initial_guess", asked=False))
+            why = self.governor.why("initial_guess")
+            trial.notes["left_out"] = dict.fromkeys(names, "losses" if why == "on" else why)
             return self._fall_back(trial, None), plan
         starts = {} if PREVIOUS in names else {PREVIOUS: query.state}
         for proposer in proposers:

@@ -68,6 +68,17 @@ def test_a_step_where_nobody_was_asked_is_told(tmp_path: Path) -> None:
     assert "Nothing was judged." in explain(tmp_path)
 
 
+def test_why_a_proposer_was_left_out_is_told(tmp_path: Path) -> None:
+    reference = MeanFieldSolver()
+    oracle = OracleSurrogate(lambda query: reference.step(query).value, reference.comm)
+    with Ledger(tmp_path) as ledger:
+        session = Session(MeanFieldSolver(), RatioVerifier(), ledger=ledger)
+        Loop(session, [oracle], t_end=0.3, dt=0.1).run()
+        session.attempt(Query(session.solver.initial_state(), dt=0.1, step=3))
+    assert "Nobody was asked: the governor measured the cost without 'oracle'." in explain(tmp_path, 0)
+    assert "Nobody was asked: there was no proposer." in explain(tmp_path, 3)
+
+
 def test_a_failed_step_is_told(tmp_path: Path) -> None:
     with Ledger(tmp_path) as ledger:
         solver = FaultySolver(Fault("exception", steps=(1,)), whole_steps_only=False)

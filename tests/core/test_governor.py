@@ -174,3 +174,30 @@ def test_memory_comes_back() -> None:
 def test_wrong_arguments_are_named(arguments: dict[str, object], sentence: str) -> None:
     with pytest.raises(BadInputError, match=sentence):
         Governor(**arguments)  # type: ignore[arg-type]  # wrong on purpose
+
+
+@pytest.mark.parametrize("cheaper", [0.5, 0.2, 0.05])
+def test_a_solver_that_becomes_cheaper_is_noticed(cheaper: float) -> None:
+    """The surrogate paid a tenth until step 1000; afterwards it costs two to twenty times what the solver does."""
+    governor, spent, plain = Governor(), 0.0, 0.0
+    for step in range(3000):
+        solve = 1.0 if step < 1000 else cheaper
+        asked = bool(governor.plan(step, ("net",)))
+        total = 0.9 if asked else solve
+        governor.record([Asked("net", asked, 0.9 if asked else 0.0)], total)
+        spent, plain = spent + total, plain + solve
+    assert not governor.account("net").on
+    assert spent < 1.05 * plain
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_solver_whose_steps_are_of_two_kinds_is_not_judged_by_the_dear_ones(seed: int) -> None:
+    """Seven of ten steps cost 1, the others 0.05: 0.715 in the mean, and 1 in the median, against 0.99 for the net."""
+    governor, draw, spent, plain = Governor(), random.Random(seed), 0.0, 0.0
+    for step in range(4000):
+        solve = 1.0 if draw.random() < 0.7 else 0.05
+        asked = bool(governor.plan(step, ("net",)))
+        total = 0.99 if asked else solve
+        governor.record([Asked("net", asked, 0.99 if asked else 0.0)], total)
+        spent, plain = spent + total, plain + solve
+    assert spent < 1.05 * plain

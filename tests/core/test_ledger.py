@@ -10,9 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from cosolve.core.errors import BadInputError, OutputError
+from cosolve.core.governor import Governor
 from cosolve.core.ledger import LEDGER_NAME, Ledger, encode, read_ledger
+from cosolve.core.prediction import Prediction
 from cosolve.core.query import Query
 from cosolve.core.rejected import read_rejected
+from cosolve.core.session import Session
+from cosolve.core.surrogate import Surrogate
+from cosolve.core.testing.mean_field import MeanFieldSolver, RatioVerifier
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -150,3 +155,23 @@ def test_a_new_run_does_not_keep_the_rejections_of_the_old(tmp_path: Path) -> No
             ledger.rejected.fit_to(8)
             ledger.rejected.add(Query(np.zeros(1)), source, np.ones(1), np.ones(1))
     assert [sample["source"] for sample, _ in read_rejected(tmp_path / "rejected")] == ["new"]
+
+
+def test_what_plugins_note_is_recorded_whatever_it_is(tmp_path: Path) -> None:
+    class Noting(Surrogate):
+        name = "noting"
+
+        def _predict(self, query: Query) -> Prediction:
+            loop: list[object] = []
+            loop.append(loop)
+            notes = {"copies": 2, "pair": {(1, 2): 3}} if query.step == 0 else {"loop": loop}
+            return Prediction(query.state.copy(), notes=notes)
+
+    with Ledger(tmp_path) as ledger:
+        session = Session(MeanFieldSolver(), RatioVerifier(), governor=Governor("off"), ledger=ledger)
+        for step in range(2):
+            session.attempt(Query(session.solver.initial_state(), dt=0.1, step=step), [Noting()])
+    first, second = [record for record in read_ledger(tmp_path) if record["kind"] == "step"]
+    assert first["proposals"] == {"noting": {"copies": 2, "pair": {"(1, 2)": 3}}}
+    assert (second["step"], second["source"]) == (1, "solver")
+    assert second["lost"].startswith("RecursionError")

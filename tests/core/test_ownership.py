@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from cosolve.core.arrays import Array
@@ -157,7 +159,7 @@ def test_the_history_cannot_be_changed() -> None:
     loop.run().raise_on_failure()
     assert one.stats["sources"] == {"historian": 1, "solver": 2}
     assert "read-only" in one.verdicts[-1].reason
-    assert all(one.solver.measure(Query(a, dt=DT), b).ratio < 1.0 for a, b in zip(seen, seen[1:], strict=False))
+    assert all(one.solver.measure(Query(a, dt=DT), b).ratio < 1.0 for a, b in itertools.pairwise(seen))
 
 
 def test_copies_are_as_many_as_documented() -> None:
@@ -169,7 +171,8 @@ def test_copies_are_as_many_as_documented() -> None:
 
     one = session()
     value, copies = one.solver.initial_state(), [0]
-    for step, proposers in enumerate([[], [Right()], [Wrong()]]):
+    chains: list[list[Surrogate]] = [[], [Right()], [Wrong()]]
+    for step, proposers in enumerate(chains):
         value = one.attempt(Query(value, DT * step, DT, step), proposers).value
         copies.append(one.stats["copies"])
     assert np.diff(copies).tolist() == [2, 2, 3]
