@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Self, TypeVar
 
 from cosolve.core.consensus import FaultBox, guard
 from cosolve.core.coupling import VerdictFalls
+from cosolve.core.errors import InterruptedRunError
 from cosolve.core.query import Transaction
 from cosolve.core.session import Session
 
@@ -110,6 +111,7 @@ class Attachment(ABC):
 
         Raises:
             RankFaultError: A callback or the library failed on some rank; on every rank. Roll the whole solve back.
+            InterruptedRunError: Ctrl-C fell into the solve; on every rank.
         """
         step = self.solves
         self.solves += 1
@@ -120,11 +122,13 @@ class Attachment(ABC):
             finally:
                 self._box.raise_kept()  # the root cause, rather than what the library made of its NaN
 
-        status = "SUCCESS"
+        status = "FAULT"
         try:
-            return self.session.consensus.run(label, step, whole)
-        except Exception:
-            status = "FAULT"
+            answer = self.session.consensus.run(label, step, whole)
+            status = "SUCCESS"
+            return answer
+        except InterruptedRunError:
+            status = "INTERRUPTED"
             raise
         finally:
             self._record(step, status, values)

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import shutil
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -20,8 +21,9 @@ import numpy as np
 from cosolve.core.arrays import Array
 from cosolve.core.communicator import Communicator
 from cosolve.core.consensus import FaultAwareCommunicator
-from cosolve.core.errors import BadInputError, CosolveError, OutputError
+from cosolve.core.errors import BadInputError, OutputError
 from cosolve.core.query import Snapshot
+from cosolve.core.together import together
 
 CHECKPOINT_FOLDER: Final = "checkpoints"
 _VERSION: Final = 1
@@ -86,16 +88,34 @@ def write_checkpoint(directory: Path | str, comm: Communicator, checkpoint: Chec
             json.dump(index, file)
             file.flush()
             os.fsync(file.fileno())
-        if final.exists():
-            shutil.rmtree(final)
+        if final.exists():  # of the same step: kept under another name until there is the new one
+            os.replace(final, final.with_name(f"{final.name}.replaced"))
         os.replace(partial, final)
+        shutil.rmtree(final.with_name(f"{final.name}.replaced"), ignore_errors=True)
         for old in _complete(folder)[:-_KEPT]:
             shutil.rmtree(old)
 
-    error = f"the checkpoint {final} cannot be written"
-    written = _agreed(raw, write_rank, error, OutputError)
-    _agreed(raw, lambda: write_index(written) if rank == 0 else None, error, OutputError)
+    what = f"writing the checkpoint {final}"
+    written = raw.allgather(together(raw, what, write_rank, unexpected=OutputError))
+    together(raw, what, lambda: write_index(written) if rank == 0 else None, unexpected=OutputError)
     return final
+
+
+def remove_checkpoints(directory: Path | str, comm: Communicator) -> None:
+    """Remove what an earlier run left below `directory`, which nobody must resume by mistake (collective).
+
+    Raises:
+        OutputError: It cannot be removed; the same sentence on every rank.
+    """
+    raw = comm.raw if isinstance(comm, FaultAwareCommunicator) else comm
+    folder = Path(directory) / CHECKPOINT_FOLDER
+
+    def remove() -> None:
+        if raw.Get_rank() == 0:
+            for old in folder.glob("step-*"):
+                shutil.rmtree(old)
+
+    together(raw, f"removing the checkpoints of an earlier run in {folder}", remove, unexpected=OutputError)
 
 
 def read_checkpoint(directory: Path | str, comm: Communicator) -> Checkpoint:
@@ -115,16 +135,10 @@ def read_checkpoint(directory: Path | str, comm: Communicator) -> Checkpoint:
             raise BadInputError(f"there is no checkpoint in {folder}; start the run without resuming")
         return complete[-1], _read_index(complete[-1] / "checkpoint.json", size)
 
-    error = f"the checkpoint in {folder} cannot be used"
-    path, index = _agreed(raw, lambda: read_index() if rank == 0 else None, error, BadInputError)[0]
-    checkpoint: Checkpoint
-
-    def read_rank() -> None:
-        nonlocal checkpoint
-        checkpoint = _read_rank(path / _rank_file(rank), index, rank)
-
-    _agreed(raw, read_rank, error, BadInputError)
-    return checkpoint
+    what = f"reading the checkpoint in {folder}"
+    found = together(raw, what, lambda: read_index() if rank == 0 else None, unexpected=BadInputError)
+    path, index = raw.bcast(found, root=0)
+    return together(raw, what, lambda: _read_rank(path / _rank_file(rank), index, rank), unexpected=BadInputError)
 
 
 def _read_index(path: Path, size: int) -> dict[str, Any]:
@@ -134,6 +148,8 @@ def _read_index(path: Path, size: int) -> dict[str, Any]:
         digests = [str(digest) for digest in index["digests"]]
         history_t = [float(t) for t in index["history_t"]]
         step, t, notes, version = int(index["step"]), float(index["t"]), dict(index["notes"]), index["version"]
+        if step < 0 or not all(map(math.isfinite, (t, *history_t))):
+            raise ValueError(f"step {step} at t = {t!r}")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise BadInputError(
             f"{path} is no index of a checkpoint ({type(error).__name__}: {error}); remove it"
@@ -158,6 +174,12 @@ def _read_rank(path: Path, index: dict[str, Any], rank: int) -> Checkpoint:
         raise BadInputError(f"{path} is no checkpoint ({type(error).__name__}: {error}); remove its folder") from error
     if state.shape != (index["owned"][rank],):
         raise BadInputError(f"{path}: the state must have shape ({index['owned'][rank]},), got {state.shape}")
+    for array in (state, *(snapshot.state for snapshot in history)):
+        if array.shape != state.shape or array.dtype != state.dtype or not np.isfinite(array).all():
+            raise BadInputError(
+                f"{path}: the state and those before it must be finite and alike, shape {state.shape} of {state.dtype}, "
+                "and one is not; remove its folder"
+            )
     memory = {name.removeprefix("memory/"): array for name, array in arrays.items() if name.startswith("memory/")}
     return Checkpoint(index["step"], index["t"], state, history, memory, index["notes"])
 
@@ -185,22 +207,6 @@ def _load(path: Path) -> dict[str, Array]:
 def _complete(folder: Path) -> list[Path]:
     """Return the complete checkpoints, oldest first."""
     return sorted(path.parent for path in folder.glob("step-*/checkpoint.json") if path.parent.suffix != ".partial")
-
-
-def _agreed(comm: Communicator, work: Callable[[], Any], what: str, kind: type[CosolveError]) -> list[Any]:
-    """Run `work` on every rank and return what each returned; an error on one rank is raised on all."""
-    answer, sentence = None, ""
-    try:
-        answer = work()
-    except CosolveError as error:
-        sentence = str(error)
-    except Exception as error:  # whatever it is, the other ranks must hear of it
-        sentence = f"{what}: {getattr(error, 'strerror', None) or f'{type(error).__name__}: {error}'}"
-    answers = comm.allgather((sentence, answer))
-    for found, _ in answers:
-        if found:
-            raise kind(found)
-    return [value for _, value in answers]
 
 
 def _digest(path: Path) -> str:

@@ -34,6 +34,10 @@ _CLOSE: Final = 0.0
 _KINDS: Final = {"close": 0, "Barrier": 1, "bcast": 2, "gather": 3, "allgather": 4, "Allreduce": 5, "Dup": 6, "Free": 7}
 
 
+# What a signal raises within the code of a plugin: the run is to end, and no plugin is to blame.
+_INTERRUPTIONS: Final = (KeyboardInterrupt, InterruptedRunError)
+
+
 class MissedDeadlineError(Exception):
     """Code of a plugin took longer on this rank than its deadline allows."""
 
@@ -187,12 +191,12 @@ class FaultAwareCommunicator:
         self._unwind(self.size - int(ours[_FAULT]), _describe(error), error)
 
     def _unwind(self, root: int, cause: str, error: BaseException | None = None) -> NoReturn:
-        kind = "interrupt" if isinstance(error, KeyboardInterrupt) else "fault"
+        kind = "interrupt" if isinstance(error, _INTERRUPTIONS) else "fault"
         label, step, kind, cause = self.raw.bcast((self._label, self._step, kind, cause), root=root)
         agreed: Exception
         if kind == "interrupt":
             self.interrupted = True
-            agreed = InterruptedRunError(f"interrupted on rank {root} at step {step}, while {label} was at work")
+            agreed = _interruption(label, root, step)
         else:
             agreed = rank_fault(label, root, step, cause)
         self.fault = agreed
@@ -254,7 +258,7 @@ class Consensus:
 
         Raises:
             RankFaultError: `fn` failed on at least one rank; the same sentence on every rank.
-            InterruptedRunError: Ctrl-C was raised inside `fn`.
+            InterruptedRunError: Ctrl-C or SIGTERM was raised inside `fn`.
             OutputError: A rank could not write its output.
         """
         comm = self.comm
@@ -292,14 +296,17 @@ class Consensus:
                 if error is agreed:
                     raise
                 raise agreed from error
-            if not isinstance(error, KeyboardInterrupt):
+            if not isinstance(error, _INTERRUPTIONS):
                 _LOGGER.debug("%s failed on rank %d at step %d", label, comm.rank, step, exc_info=True)
             comm._label, comm._step = label, step
             seconds = time.perf_counter() - start
             if self.size > 1:
                 comm._confess(error, seconds)
             comm.seconds = seconds
-            if isinstance(error, (KeyboardInterrupt, RankFaultError)):
+            if isinstance(error, _INTERRUPTIONS):
+                comm.interrupted = True
+                raise _interruption(label, 0, step) from error
+            if isinstance(error, RankFaultError):
                 raise
             raise rank_fault(label, 0, step, _describe(error)) from error
         swallowed = comm.agreed()
@@ -384,6 +391,10 @@ def guard(fn: Callable[..., T], box: FaultBox, poison: Callable[..., T]) -> Call
 def rank_fault(label: str, rank: int, step: int, cause: str) -> RankFaultError:
     """Return the error with the sentence that every rank prints."""
     return RankFaultError(f"{label} failed on rank {rank} at step {step}: {cause}", rank=rank, step=step, cause=cause)
+
+
+def _interruption(label: str, rank: int, step: int) -> InterruptedRunError:
+    return InterruptedRunError(f"interrupted on rank {rank} at step {step}, while {label} was at work")
 
 
 def _describe(error: BaseException) -> str:

@@ -142,12 +142,16 @@ class Account:
         return {name: list(value) if isinstance(value, deque) else value for name, value in values.items()}
 
     def restore(self, memory: Mapping[str, Any]) -> None:
-        """Take back what `memory` returned; unknown names are left out."""
+        """Take back what `memory` returned; unknown names are left out.
+
+        Raises:
+            ValueError: A value is of another kind; TypeError likewise.
+        """
         for item in fields(self):
             if item.name in memory:
-                old = getattr(self, item.name)
-                new = memory[item.name]
-                setattr(self, item.name, deque(new, maxlen=old.maxlen) if isinstance(old, deque) else new)
+                old, new = getattr(self, item.name), memory[item.name]
+                kept = deque(map(float, new), maxlen=old.maxlen) if isinstance(old, deque) else type(old)(new)
+                setattr(self, item.name, kept)
 
     def _switch_off(self, interval: int) -> None:
         self.on = False

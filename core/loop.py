@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from cosolve.core.arrays import Array
-from cosolve.core.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
+from cosolve.core.checkpoint import Checkpoint, read_checkpoint, remove_checkpoints, write_checkpoint
 from cosolve.core.errors import BadInputError, InterruptedRunError, RankFaultError
 from cosolve.core.interrupts import Interrupts
 from cosolve.core.outcome import Outcome
@@ -17,6 +17,7 @@ from cosolve.core.query import Query, Snapshot
 from cosolve.core.result import Result, Status
 from cosolve.core.session import Session
 from cosolve.core.surrogate import Surrogate
+from cosolve.core.together import together
 
 # A last step shorter than this part of dt is rounding of the time grid, not a step.
 _SLIVER = 1e-9
@@ -60,7 +61,7 @@ class Loop:
         context: What a special coupling adds to each query.
         history_length: How many accepted states before the current one a query carries.
         directory: Where checkpoints go; None writes none.
-        checkpoint_every: Steps between checkpoints; 0 writes one only when the run stops early.
+        checkpoint_every: Steps between checkpoints, beside that of the end; 0 writes one only when the run stops early.
         on_step: Called on every rank after each committed step; must not communicate on some ranks only.
         progress: Called on rank 0 after each committed step.
         handle_signals: Stop after the current step at Ctrl-C or SIGTERM.
@@ -95,27 +96,29 @@ class Loop:
         """Return the state to start from (collective).
 
         Args:
-            resume: Start from the newest checkpoint in `directory`, with the memory of solver, proposers and governor.
+            resume: Start from the newest checkpoint in `directory`, with the memory of solver, proposers and governor;
+                otherwise checkpoints that an earlier run left there are removed.
 
         Raises:
             BadInputError: There is no usable checkpoint, or it does not fit the solver.
+            OutputError: Old checkpoints cannot be removed.
         """
         self.session.bind(self.proposers)
         if not resume:
+            if self.directory is not None:
+                remove_checkpoints(self.directory, self.session.consensus.comm)
             value = self.session.solver.initial_state() if self.state is None else self.state
             return LoopState(0, self.t, value)
         if self.directory is None:
             raise BadInputError("a run can only be resumed from its output folder; give `directory`")
         checkpoint = read_checkpoint(self.directory, self.session.consensus.comm)
-        owned = self.session.solver.n_owned
-        fits = self.session.consensus
-        fits.run("checkpoint", checkpoint.step, lambda: None, vote=lambda _: float(checkpoint.state.shape != (owned,)))
-        if fits.vote > 0.0:
-            raise BadInputError(
-                f"the checkpoint in {self.directory} is of another problem: "
-                f"this rank owns {owned} values, the checkpoint has {checkpoint.state.size}"
-            )
-        self._restore(checkpoint)
+        start = self.session.solver.initial_state()
+        together(
+            self.session.consensus.comm,
+            f"resuming from the checkpoint in {self.directory}",
+            lambda: self._restore(checkpoint, start),
+            unexpected=BadInputError,
+        )
         if self.session.ledger is not None:
             self.session.ledger.write("resumed", step=checkpoint.step, t=checkpoint.t)
         return LoopState(checkpoint.step, checkpoint.t, checkpoint.state, checkpoint.history)
@@ -175,7 +178,7 @@ class Loop:
                 self.on_step(state)
             if self.progress is not None and rank == 0:
                 self.progress(state)
-            if self.checkpoint_every and state.step % self.checkpoint_every == 0:
+            if self.checkpoint_every and (state.step % self.checkpoint_every == 0 or self._remaining(state) <= 0.0):
                 self.checkpoint(state)
         if state.status is Status.SUCCESS and self._remaining(state) > 0.0:
             message = f"interrupted after step {state.step - 1} at t = {state.t:.6g} of {self.t_end:.6g}"
@@ -189,12 +192,12 @@ class Loop:
 
         Raises:
             OutputError: It cannot be written; on every rank.
+            RankFaultError: The memory of solver or a proposer cannot be had; on every rank.
         """
         if self.directory is None:
             return None
-        arrays = {f"solver/{name}": array for name, array in self.session.solver.memory().items()}
-        for proposer in self.proposers:
-            arrays |= {f"proposer/{proposer.name}/{name}": array for name, array in proposer.memory().items()}
+        # A memory that cannot be had on one rank is the same fault on all, before anything is written.
+        arrays = self.session.consensus.run("the memory for a checkpoint", state.step, self._memories)
         path = write_checkpoint(
             self.directory,
             self.session.consensus.comm,
@@ -205,7 +208,24 @@ class Loop:
             self.session.ledger.write("checkpoint", step=state.step, t=state.t, folder=path.name)
         return path
 
-    def _restore(self, checkpoint: Checkpoint) -> None:
+    def _memories(self) -> dict[str, Array]:
+        arrays = {f"solver/{name}": array for name, array in self.session.solver.memory().items()}
+        for proposer in self.proposers:
+            arrays |= {f"proposer/{proposer.name}/{name}": array for name, array in proposer.memory().items()}
+        return arrays
+
+    def _restore(self, checkpoint: Checkpoint, start: Array) -> None:
+        """Take back what a checkpoint holds (rank-local).
+
+        Raises:
+            BadInputError: Its state has not the shape and dtype of the solver's own.
+        """
+        found = checkpoint.state
+        if found.shape != start.shape or found.dtype != start.dtype:
+            raise BadInputError(
+                f"the checkpoint in {self.directory} is of another problem: "
+                f"this rank owns {start.size} values of {start.dtype}, the checkpoint has {found.size} of {found.dtype}"
+            )
         memories: dict[str, dict[str, Array]] = {}
         for name, array in checkpoint.arrays.items():
             owner, _, key = name.rpartition("/")

@@ -18,16 +18,19 @@ PATIENCE_SECONDS: Final = 5.0
 _KINDS: Final[tuple[type[CosolveError], ...]] = (BadInputError, NotConvergedError, PluginError, OutputError)
 
 
-def together(comm: Communicator, what: str, work: Callable[[], Value]) -> Value:
+def together(
+    comm: Communicator, what: str, work: Callable[[], Value], *, unexpected: type[CosolveError] = PluginError
+) -> Value:
     """Run `work`, which must not communicate, on every rank; an error on one rank is raised on all (collective).
 
     Args:
         comm: The communicator.
         what: What is done, for the sentence.
         work: Rank-local work: reading a model, loading a plugin.
+        unexpected: The kind of error that anything else than a `CosolveError` becomes.
 
     Raises:
-        CosolveError: Of the kind that the lowest faulty rank met; `PluginError` for anything unexpected.
+        CosolveError: Of the kind that the lowest faulty rank met; `unexpected` for anything unexpected.
     """
     value: Value | None = None
     error: Exception | None = None
@@ -35,7 +38,7 @@ def together(comm: Communicator, what: str, work: Callable[[], Value]) -> Value:
         value = work()
     except Exception as caught:  # whatever it is, the other ranks must hear of it
         error = caught
-    found = [item for item in comm.allgather(_describe(error, what)) if item is not None]
+    found = [item for item in comm.allgather(_describe(error, what, unexpected)) if item is not None]
     if not found:
         return value  # type: ignore[return-value]  # no rank failed, so this one has a value
     code, text = found[0]
@@ -45,12 +48,13 @@ def together(comm: Communicator, what: str, work: Callable[[], Value]) -> Value:
     raise kind(text) from error
 
 
-def _describe(error: Exception | None, what: str) -> tuple[int, str] | None:
+def _describe(error: Exception | None, what: str, unexpected: type[CosolveError]) -> tuple[int, str] | None:
     if error is None:
         return None
     if isinstance(error, CosolveError):
         return error.exit_code, str(error)
-    return PluginError.exit_code, f"{what} failed: {type(error).__name__}: {error}."
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else f"{type(error).__name__}: {error}"
+    return unexpected.exit_code, f"{what} failed: {reason}."
 
 
 def all_arrive(comm: Any, seconds: float = PATIENCE_SECONDS) -> bool:

@@ -55,6 +55,6 @@ class Tournament:
 
     def restore(self, memory: Mapping[str, Any]) -> None:
         """Take back what `memory` returned."""
-        self._losses = dict(memory.get("losses", {}))
-        self._next = dict(memory.get("next", {}))
+        self._losses = {name: int(losses) for name, losses in memory.get("losses", {}).items()}
+        self._next = {name: int(due) for name, due in memory.get("next", {}).items()}
         self._round = int(memory.get("round", 0))
