@@ -177,8 +177,8 @@ def _read_rank(path: Path, index: dict[str, Any], rank: int) -> Checkpoint:
     for array in (state, *(snapshot.state for snapshot in history)):
         if array.shape != state.shape or array.dtype != state.dtype or not np.isfinite(array).all():
             raise BadInputError(
-                f"{path}: the state and those before it must be finite and alike, shape {state.shape} of {state.dtype}, "
-                "and one is not; remove its folder"
+                f"{path}: the state and those before it must be finite and alike, of shape {state.shape} and "
+                f"{state.dtype}, and one is not; remove its folder"
             )
     memory = {name.removeprefix("memory/"): array for name, array in arrays.items() if name.startswith("memory/")}
     return Checkpoint(index["step"], index["t"], state, history, memory, index["notes"])

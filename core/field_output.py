@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from cosolve.core.arrays import Array
 from cosolve.core.communicator import Communicator
-from cosolve.core.errors import BadInputError
+from cosolve.core.errors import BadInputError, OutputError
 from cosolve.core.fields_file import FILE_NAME, FieldRole, PlaneField, PlaneFields, write_plane_fields
 from cosolve.core.problem import FieldSeries, Problem
 from cosolve.core.result import Result
@@ -52,7 +52,11 @@ class FieldOutput:
         self._series: FieldSeries | None = problem.open_fields(solver, self._folder)
 
     def commit(self, t: float, value: Array, source: str) -> None:
-        """Write a committed state where it is due."""
+        """Write a committed state where it is due.
+
+        Raises:
+            OutputError: The file cannot be written any more.
+        """
         self._count += 1
         if self._count % self._every == 0:
             self._write(t, value, source)
@@ -90,7 +94,13 @@ class FieldOutput:
 
     def _write(self, t: float, value: Array, source: str) -> None:
         if self._series is not None:
-            self._series.write(t, {self._series.names[0]: value}, source)
+            try:
+                self._series.write(t, {self._series.names[0]: value}, source)
+            except OSError as error:
+                raise OutputError(
+                    f"the fields in {self._folder} cannot be written at t = {t:.6g}: {error.strerror or error}; "
+                    "free the space, or leave them out by --set output.fields=false"
+                ) from error
             self._written = t
 
 

@@ -56,7 +56,7 @@ class Outcome:
         verdict: The verdict that decided, None where nothing was judged.
         verdicts: All verdicts of the transaction, in order.
         solve: The classical solve or correction that produced the value, None for an accepted proposal.
-        status: `SUCCESS`, `NOT_CONVERGED`, `FAULT` or `GRADE_REFUSED`.
+        status: `SUCCESS`, `NOT_CONVERGED` or `FAULT`.
         message: The sentence with the details of a failure; empty when all went well.
         cost: Seconds of each part.
         rung: Rung of the fallback ladder that gave the value: "", "correct", "step", "smaller steps", "stopped".

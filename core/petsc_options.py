@@ -92,23 +92,33 @@ def _in_database(petsc: Any, tokens: Sequence[str]) -> Iterator[None]:
 def unused(tokens: Sequence[str]) -> list[str]:
     """Return those of the options in `tokens` that no object has read, with their dash (not collective).
 
-    All of them where the run never started PETSc. petsc4py binds no `PetscOptionsLeftGet`, so the library behind it
-    is asked directly.
+    All of them where the run never started PETSc.
     """
     names = list(pairs_of(tokens))
-    petsc = _petsc()
-    if petsc is None or not names:
+    if _petsc() is None or not names:
         return [f"-{name}" for name in names]
-    library = ctypes.CDLL(petsc.__file__)
-    count = ctypes.c_int32(0) if petsc.IntType().itemsize == 4 else ctypes.c_int64(0)
-    left, values = ctypes.POINTER(ctypes.c_char_p)(), ctypes.POINTER(ctypes.c_char_p)()
-    arguments = (ctypes.c_void_p(0), ctypes.byref(count), ctypes.byref(left), ctypes.byref(values))
-    if library.PetscOptionsLeftGet(*arguments) != 0:
-        return []
-    found = {(left[index] or b"").decode().lower() for index in range(count.value)}
-    library.PetscOptionsLeftRestore(*arguments)
+    found = {name.lower() for name in left()}
     # These act when PETSc ends; nobody has read them before.
     return [f"-{name}" for name in names if name.lower() in found and name not in ("options_left", "log_view")]
+
+
+def left() -> list[str]:
+    """Return the names of all options in PETSc's database that no object has read so far (not collective).
+
+    petsc4py binds no `PetscOptionsLeftGet`, so the library behind it is asked directly. Empty without PETSc.
+    """
+    petsc = _petsc()
+    if petsc is None:
+        return []
+    library = ctypes.CDLL(petsc.__file__)
+    count = ctypes.c_int32(0) if petsc.IntType().itemsize == 4 else ctypes.c_int64(0)
+    names, values = ctypes.POINTER(ctypes.c_char_p)(), ctypes.POINTER(ctypes.c_char_p)()
+    arguments = (ctypes.c_void_p(0), ctypes.byref(count), ctypes.byref(names), ctypes.byref(values))
+    if library.PetscOptionsLeftGet(*arguments) != 0:
+        return []
+    found = [(names[index] or b"").decode() for index in range(count.value)]
+    library.PetscOptionsLeftRestore(*arguments)
+    return found
 
 
 def _petsc() -> Any:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from cosolve.core.arrays import Array
-from cosolve.core.errors import BadInputError, CosolveError, InterruptedRunError, NotConvergedError, RankFaultError
+from cosolve.core.errors import CosolveError, InterruptedRunError, NotConvergedError, RankFaultError
 from cosolve.core.verdict import Verdict
 
 
@@ -20,7 +20,6 @@ class Status(Enum):
     NOT_CONVERGED = "the solver did not converge and no rung of the fallback ladder was left"
     FAULT = "code of a plugin failed where no fallback could take over"
     INTERRUPTED = "the run was interrupted; its ledger and checkpoint are readable"
-    GRADE_REFUSED = "the case demands certified verdicts and only an estimate was offered"
 
     @property
     def error(self) -> type[CosolveError]:
@@ -29,7 +28,6 @@ class Status(Enum):
             Status.NOT_CONVERGED: NotConvergedError,
             Status.FAULT: RankFaultError,
             Status.INTERRUPTED: InterruptedRunError,
-            Status.GRADE_REFUSED: BadInputError,
         }.get(self, CosolveError)
 
 

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Final
@@ -18,7 +19,7 @@ from cosolve.core.case import Case, Part
 from cosolve.core.case_reading import load_case
 from cosolve.core.communicator import Communicator, world
 from cosolve.core.coupling import Coupling, CouplingContext
-from cosolve.core.errors import BadInputError, CosolveError, InterruptedRunError, PluginError
+from cosolve.core.errors import BadInputError, CosolveError, InterruptedRunError, OutputError, PluginError
 from cosolve.core.events import RunEvent, StepEvent
 from cosolve.core.field_output import FieldOutput
 from cosolve.core.governor import Governor, decisions_of
@@ -106,16 +107,16 @@ def run_case(
         if comm is None:
             loaded.append(registry.load("problem", case.problem.name, where=case.problem.where))
             comm = world()
-        own: Communicator = comm.Dup()
-        try:
-            result = _Assembly(case, registry, own, progress, resume).run()
-        except Exception as error:
-            code = error.exit_code if isinstance(error, CosolveError) else 1
-            settle(own, code, str(error) or type(error).__name__)
-            own.Free()
-            raise
-        own.Free()
-    return result
+        with ExitStack() as stack:
+            own: Communicator = comm.Dup()
+            stack.callback(own.Free)
+            try:
+                return _Assembly(case, registry, own, progress, resume, stack).run()
+            except Exception as error:
+                # Before the stack closes what it holds, which is collective: this rank may have failed alone.
+                code = error.exit_code if isinstance(error, CosolveError) else 1
+                settle(own, code, str(error) or type(error).__name__)
+                raise
 
 
 class _LastSource:
@@ -133,7 +134,13 @@ class _Assembly:
     """Builds and runs one case on its own communicator."""
 
     def __init__(
-        self, case: Case, registry: Registry, comm: Communicator, progress: Progress | None, resume: bool
+        self,
+        case: Case,
+        registry: Registry,
+        comm: Communicator,
+        progress: Progress | None,
+        resume: bool,
+        stack: ExitStack,
     ) -> None:
         self.case = case
         self.registry = registry
@@ -141,6 +148,8 @@ class _Assembly:
         self.rank = comm.Get_rank()
         self.progress = progress
         self.resume = resume
+        self.stack = stack
+        self.watchdog: Watchdog | None = None
         self.observers = registry.observers()
         self.source = _LastSource()
         self.observers.watch("last source", self.source)
@@ -148,48 +157,56 @@ class _Assembly:
     def run(self) -> Result:
         case, comm = self.case, self.comm
         problem, surrogates, verifier, coupling_class = together(comm, "building the case", self._build)
-        with ExitStack() as stack:
-            ledger = Ledger(case.directory, comm, resume=self.resume, rejected_limit=case.output.rejected_limit)
-            stack.callback(ledger.close)
-            self.observers.record_with(lambda kind, values: ledger.write(kind, **values))
-            governor = together(comm, "reading the decisions to replay", self._governor)
-            watchdog = self._watchdog(stack)
-            solver = self._solver(problem)
-            stack.callback(solver.close)
-            for surrogate in surrogates:
-                stack.callback(surrogate.close)
-            session = self._session(solver, verifier, governor, ledger, watchdog)
-            stack.callback(session.close)
-            if self.progress is not None and self.rank == 0:
-                start, end, _ = problem.time_span
-                self.observers.watch("progress", ProgressObserver(self.progress, start, end))
-            output = self._field_output(problem, solver, stack)
-            context = CouplingContext(
-                session,
-                solver,
-                surrogates,
-                verifier,
-                problem=problem,
-                parameters=problem.parameters,
-                directory=case.directory,
-                settings=case.coupling.options,
-                checkpoint_every=case.output.checkpoint_every,
-                resume=self.resume,
-                on_commit=None if output is None else output.commit,
-            )
-            return self._run(coupling_class(context), solver, ledger, output)
+        # Before the ledger is opened: the run to repeat may lie in this very folder.
+        governor = together(comm, "reading the decisions to replay", self._governor)
+        stack = self.stack
+        ledger = Ledger(case.directory, comm, resume=self.resume, rejected_limit=case.output.rejected_limit)
+        stack.callback(ledger.close)
+        self.observers.record_with(lambda kind, values: ledger.write(kind, **values))
+        if case.watchdog.seconds is not None:  # it watches whatever is collective from here on
+            self.watchdog = stack.enter_context(Watchdog(case.watchdog.seconds))
+        solver = self._solver(problem)
+        stack.callback(solver.close)
+        for surrogate in surrogates:
+            stack.callback(surrogate.close)
+        session = self._session(solver, verifier, governor, ledger)
+        stack.callback(session.close)
+        if self.progress is not None and self.rank == 0:
+            start, end, _ = problem.time_span
+            self.observers.watch("progress", ProgressObserver(self.progress, start, end))
+        output = self._field_output(problem, solver)
+        context = CouplingContext(
+            session,
+            solver,
+            surrogates,
+            verifier,
+            problem=problem,
+            parameters=problem.parameters,
+            directory=case.directory,
+            settings=case.coupling.options,
+            checkpoint_every=case.output.checkpoint_every,
+            resume=self.resume,
+            on_commit=None if output is None else output.commit,
+        )
+        self._alive()
+        return self._run(coupling_class(context), solver, ledger, output)
 
-    def _field_output(self, problem: Problem, solver: Solver, stack: ExitStack) -> FieldOutput | None:
+    def _alive(self) -> None:
+        """Tell the watchdog that what came before did not hang; within the coupling the session tells it."""
+        if self.watchdog is not None:
+            self.watchdog.beat()
+
+    def _field_output(self, problem: Problem, solver: Solver) -> FieldOutput | None:
         case = self.case
         if not case.output.fields:
             return None
         every = case.output.fields_every
         output = FieldOutput(problem, solver, self.comm, case.directory, every=every, resumed=self.resume)
-        stack.callback(output.close)
+        self.stack.callback(output.close)
         return output
 
     def _run(self, coupling: Coupling, solver: Solver, ledger: Ledger, output: FieldOutput | None) -> Result:
-        case = self.case
+        case, comm = self.case, self.comm
         effective = case.effective()
         event = RunEvent(case.directory, effective, self.rank, solver)
         ledger.write("run_started", case=effective, source=case.source, versions=versions(), title=case.name)
@@ -202,7 +219,9 @@ class _Assembly:
             if ended is error:
                 raise
             raise ended from error
+        self._alive()
         paths = [] if output is None else output.finish(result, self.source.name)
+        self._alive()
         unused = petsc_options.unused(case.petsc_options)
         if unused and self.rank == 0:
             logger.warning("PETSc options that nothing has read: %s", ", ".join(unused))
@@ -218,6 +237,7 @@ class _Assembly:
         )
         ledger.flush()
         self.observers.run_finished(replace(event, result=result))
+        together(comm, "writing the ledger", partial(_check_written, ledger))
         return result
 
     def _ended_badly(self, ledger: Ledger, event: RunEvent, error: BaseException) -> Exception:
@@ -277,14 +297,7 @@ class _Assembly:
             ) from error
         return solver
 
-    def _watchdog(self, stack: ExitStack) -> Watchdog | None:
-        """Start the watchdog that the case asks for, before anything collective."""
-        seconds = self.case.watchdog.seconds
-        return None if seconds is None else stack.enter_context(Watchdog(seconds))
-
-    def _session(
-        self, solver: Solver, verifier: Verifier, governor: Governor, ledger: Ledger, watchdog: Watchdog | None
-    ) -> Session:
+    def _session(self, solver: Solver, verifier: Verifier, governor: Governor, ledger: Ledger) -> Session:
         table = self.case.session
         return Session(
             solver,
@@ -298,8 +311,14 @@ class _Assembly:
             smallest_step_fraction=table.smallest_step_fraction,
             deadline_seconds=table.deadline_seconds,
             solver_deadline_seconds=table.solver_deadline_seconds,
-            heartbeat=watchdog,
+            heartbeat=self.watchdog,
         )
+
+
+def _check_written(ledger: Ledger) -> None:
+    """Raise `OutputError` where the last records could not be written: no agreement of the session has told it."""
+    if ledger.failure:
+        raise OutputError(ledger.failure)
 
 
 def _made(part: Part, factory: Any, arguments: Sequence[Any], options: Mapping[str, Any], kind: type[Any]) -> Any:

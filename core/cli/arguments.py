@@ -15,20 +15,28 @@ _OWN_SHORT: Final = re.compile(r"-(v+|h)")
 _OPTION: Final = re.compile(r"-[A-Za-z_]\w+.*")
 _OWN_LONG: Final = frozenset(
     [
-        "set",
+        "budget-minutes",
         "check",
-        "show-options",
-        "output",
-        "restart",
-        "quick",
-        "seed",
-        "json",
-        "role",
-        "step",
+        "data",
         "embedded",
+        "grade",
+        "help",
+        "json",
+        "mode",
+        "output",
+        "quick",
+        "resume",
+        "role",
+        "runs",
+        "seed",
+        "set",
+        "show-options",
+        "step",
         "verbose",
+        "version",
     ]
 )
+"""Our long options, of all commands; a test compares them with what the commands declare."""
 
 
 def split_petsc_options(arguments: Sequence[str]) -> tuple[list[str], tuple[str, ...]]:

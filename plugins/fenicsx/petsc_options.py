@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Mapping
 from typing import Any
 
+from cosolve.core.petsc_options import left
 from petsc4py import PETSc
 
 
@@ -44,17 +44,5 @@ def number(prefix: str, key: str, default: float) -> float:
 
 
 def unused(prefix: str = "") -> list[str]:
-    """Return the options with `prefix` that no object has read so far, with a leading dash (not collective).
-
-    petsc4py has no binding of `PetscOptionsLeftGet`, so the library behind petsc4py is asked directly.
-    """
-    library = ctypes.CDLL(PETSc.__file__)
-    count = ctypes.c_int32(0) if PETSc.IntType().itemsize == 4 else ctypes.c_int64(0)
-    names = ctypes.POINTER(ctypes.c_char_p)()
-    values = ctypes.POINTER(ctypes.c_char_p)()
-    arguments = (ctypes.c_void_p(0), ctypes.byref(count), ctypes.byref(names), ctypes.byref(values))
-    if library.PetscOptionsLeftGet(*arguments) != 0:
-        return []
-    found = [(names[i] or b"").decode() for i in range(count.value)]
-    library.PetscOptionsLeftRestore(*arguments)
-    return sorted(f"-{name}" for name in found if name.startswith(prefix))
+    """Return the options with `prefix` that no object has read so far, with a leading dash (not collective)."""
+    return sorted(f"-{name}" for name in left() if name.startswith(prefix))

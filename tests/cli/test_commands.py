@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import re
-import shutil
 from pathlib import Path
 
 import pytest
@@ -86,6 +86,18 @@ def test_a_command_that_solves_nothing_refuses_options_of_petsc() -> None:
         split_petsc_options(["plugins", "-role", "surrogate"])
     with pytest.raises(BadInputError, match=r"-ksp_type: .*`cosolve plugins` solves nothing"):
         split_petsc_options(["plugins", "-ksp_type", "cg"])
+
+
+def test_each_long_option_with_one_dash_is_caught() -> None:
+    group = importlib.import_module("cosolve.core.cli.main").group
+    declared = {name for option in group.params for name in option.opts}
+    for command in COMMANDS:
+        declared |= {name for option in group.get_command(None, command).params for name in option.opts}
+    long = sorted({name for name in declared if name.startswith("--")} | {"--help"})
+    assert len(long) > 15
+    for name in long:
+        with pytest.raises(BadInputError, match=f"expected two dashes, found one.*; write {name}"):
+            split_petsc_options(["run", "case.toml", name[1:]])
 
 
 def test_plugins_lists_every_state_and_never_fails(site, cosolve, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -225,6 +237,12 @@ def test_a_run_that_a_script_starts(toy: Path) -> None:
     assert Path("again/ledger.jsonl").exists()
 
 
+def test_a_run_can_be_replayed_into_its_own_folder(toy: Path, cosolve) -> None:
+    assert cosolve("run", "case.toml").code == 0
+    ended = cosolve("run", "case.toml", "--set", "governor.mode=replay", "--set", "governor.replay=out")
+    assert ended.code == 0, ended.err
+
+
 def test_a_replayed_governor_repeats_the_run(toy: Path, cosolve) -> None:
     assert cosolve("run", "case.toml", "--set", "problem.dt=0.02").code == 0
     again = ["--set", "problem.dt=0.02", "--set", "governor.mode=replay", "--set", "governor.replay=out"]
@@ -264,47 +282,3 @@ def test_a_bench_exits_with_0_whatever_its_figures(site, tmp_path: Path, cosolve
     assert cosolve("bench", "toy-bensh").err.startswith(
         "cosolve: cosolve bench: unknown bench 'toy-bensh'; did you mean 'toy-bench'?"
     )
-
-
-mpirun = pytest.mark.skipif(shutil.which("mpirun") is None, reason="no mpirun on this machine")
-
-
-def launch(site, work: Path, *arguments: str, ranks: int = 2):
-    import subprocess
-    import sys
-
-    root = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
-    return subprocess.run(
-        ["mpirun", "--oversubscribe", "-n", str(ranks), sys.executable, "-m", "cosolve.core.cli", *arguments],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-        cwd=work,
-        env=site.environment() | root,
-    )
-
-
-@mpirun
-def test_under_mpirun_only_rank_0_prints(toy: Path, site) -> None:
-    ended = launch(site, toy, "run", "case.toml", "-ksp_type", "cg")
-    assert ended.returncode == 0, ended.stderr
-    assert ended.stdout.count("every accepted value") == 1
-    assert ended.stderr.count("PETSc options that nothing has read: -ksp_type") == 1
-    assert read_ledger(toy / "out")[0]["ranks"] == 2
-
-
-@mpirun
-def test_under_mpirun_bad_input_is_said_once(toy: Path, site) -> None:
-    ended = launch(site, toy, "run", "case.toml", "--set", "solver.atol=-1")
-    assert ended.returncode == 2
-    assert ended.stderr.count("expected a number greater than 0, found -1") == 1
-
-
-@mpirun
-@pytest.mark.parametrize("rank", [0, 1])
-def test_under_mpirun_a_rank_that_fails_alone_ends_the_job_with_its_cause(toy: Path, site, rank: int) -> None:
-    ended = launch(site, toy, "run", "case.toml", "--set", f"problem.fail_on_rank={rank}")
-    assert ended.returncode == 4
-    assert f"rank {rank} failed while other ranks went on, so the job is aborted: " in ended.stderr
-    assert ended.stderr.count("RuntimeError: the mesh generator gave up") == 1
