@@ -22,7 +22,7 @@ class HybridSettings:
         step_share: Share of the tolerance that the time step may use.
         change_limit: A block is done when its estimated slow error is at most this share of the tolerance.
         first_factor: Slow error after one checkpoint, as a share of the change that it made.
-        later_factor: The same after two or more.
+        later_factor: The same after two or more, at least; more where the changes shrink slowly, see `slow_error`.
         largest_defect: Norm of the first defect, weighted by its effect, above which the surrogate is not believed.
         unsettled_limit: See `checkpoint.measure`.
     """
@@ -33,7 +33,7 @@ class HybridSettings:
     change_limit: float = 0.35
     first_factor: float = 0.35
     later_factor: float = 0.5
-    largest_defect: float = 0.5
+    largest_defect: float = 0.3
     unsettled_limit: float = 0.05
 
     def steps_for(self, tolerance: float) -> tuple[int, float]:
@@ -117,7 +117,7 @@ def run_hybrid_block(
         change = relative_difference(solver, end, result.slow)
         result.slow = end
         result.changes.append(change)
-        result.estimate = (settings.first_factor if count == 1 else settings.later_factor) * change
+        result.estimate = slow_error(result.changes, settings)
         if result.estimate <= settings.change_limit * tolerance:
             result.converged = True
             break
@@ -126,6 +126,26 @@ def run_hybrid_block(
     assert found is not None
     result.fast = evolution.lift(float(block.periods), result.slow) + found.lift_bias
     return result
+
+
+def slow_error(changes: list[float], settings: HybridSettings) -> float:
+    """Return the estimated relative error of the slow evolution after checkpoints that changed its end by `changes`.
+
+    Changes that shrink by a ratio r leave r / (1 - r) times the last one, as a geometric series does. A surrogate
+    that is far off shows by changes that hardly shrink, and does not pass by a small last one.
+
+    >>> slow_error([0.01], HybridSettings()) == 0.0035
+    True
+    >>> slow_error([0.01, 0.001], HybridSettings()), slow_error([0.01, 0.02], HybridSettings())
+    (0.0005, inf)
+    """
+    last = changes[-1]
+    if len(changes) == 1:
+        return settings.first_factor * last
+    ratio = last / changes[-2] if changes[-2] > 0.0 else 0.0
+    if not ratio < 1.0:
+        return float("inf")
+    return max(settings.later_factor, ratio / (1.0 - ratio)) * last
 
 
 def relative_difference(solver: CyclicSolver[Any], slow: FloatArray, other: FloatArray) -> float:

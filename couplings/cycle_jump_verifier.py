@@ -12,7 +12,13 @@ from cosolve.core.solver import Solver
 from cosolve.core.verdict import Decision, Grade, Verdict
 from cosolve.core.verifier import Verifier
 from cosolve.couplings.checkpoint import measure
-from cosolve.couplings.cycle_jump_block import HybridBlock, HybridSettings, effect_norm, run_hybrid_block
+from cosolve.couplings.cycle_jump_block import (
+    HybridBlock,
+    HybridSettings,
+    effect_norm,
+    relative_difference,
+    run_hybrid_block,
+)
 from cosolve.couplings.cycle_solver import BlockRecord, CycleSolver
 
 
@@ -109,7 +115,7 @@ class CycleSweeps(Verifier):
         if hybrid.converged and not total <= tolerance:
             hybrid.converged = False
             hybrid.reason = f"the estimated error {total:.2g} is above the tolerance" + (
-                "" if audit is None else f", an audit having found a discrepancy of {audit:.2g}"
+                "" if audit is None else f", an audit having changed it by {audit:.2g}"
             )
         rival = solver.classical.planned_work(block.periods)
         self.governor.record(solver.work_of_block, rival, hybrid.converged)
@@ -126,10 +132,10 @@ class CycleSweeps(Verifier):
         return Verdict(Decision.CORRECT, Grade.ESTIMATED, total, tolerance, reason)
 
     def _audit(self, solver: CycleSolver, query: Query, hybrid: HybridBlock) -> float | None:
-        """Measure the log-rate at a random time with a finer step (collective).
+        """Measure the log-rate at a random time with a finer step, and correct the evolution by it (collective).
 
         Returns:
-            The effect of the discrepancy on the quantity of interest; None where this block is not audited.
+            The relative change of the quantity of interest at the block's end; None where this block is not audited.
         """
         audit = self.audit_of(len(solver.blocks))
         if audit is None or audit.block != query.step or not hybrid.converged:
@@ -139,13 +145,16 @@ class CycleSweeps(Verifier):
         slow, _ = evolution.integrate_to(tau, periods)
         # Twice the steps of the checkpoints: the time step is audited, too.
         steps = 2 * self.hybrid.steps_for(solver.settings.tolerance)[0]
-        found = measure(
-            solver.cyclic, evolution, float(tau), slow, None, steps, self.hybrid.unsettled_limit
-        )
+        found = measure(solver.cyclic, evolution, float(tau), slow, None, steps, self.hybrid.unsettled_limit)
         hybrid.periods += found.periods
-        corrected = evolution.defects.at(found.tau)
-        assert corrected is not None
-        return effect_norm(solver.cyclic, evolution.start, hybrid.slow, found.defect - corrected)
+        if not np.isfinite(effect_norm(solver.cyclic, evolution.start, hybrid.slow, found.defect)):
+            return float("inf")
+        # What the audit measured is used: the change that it makes is the error that the checkpoints had left.
+        evolution.defects.add(found.tau, found.defect)
+        end = evolution.integrate([float(periods)])[0]
+        change = relative_difference(solver.cyclic, end, hybrid.slow)
+        hybrid.slow = end
+        return change
 
 
 def from_options(audit: bool, audit_seed: int, **hybrid: Any) -> CycleSweeps:

@@ -34,7 +34,7 @@ class BlockRecord:
         work: Time steps, those of rejected attempts included.
         periods: True periods run.
         changes: Relative changes by checkpoints, or by correctors.
-        audit: Relative effect of the discrepancy that an audit found in this block, None where there was none.
+        audit: Relative change of the block's end by an audit, None where there was none.
     """
 
     source: Source
@@ -49,13 +49,14 @@ class BlockRecord:
 class ErrorAccount:
     """The estimated relative error of the quantity of interest, the largest over the block ends so far.
 
-    Errors of blocks are taken as independent, so their squares are added; what an audit finds may be in every block.
+    Errors of blocks are taken as independent, so their squares are added; what an audit changes may be wrong in every
+    block.
 
     Attributes:
         floor: Error that nothing measures (the time step's).
-        audit_factor: Share of an audit's discrepancy that enters.
+        audit_factor: Share of an audit's change that enters.
         squares: Sum of the squared estimates of the blocks.
-        audit: Largest discrepancy that an audit found.
+        audit: Largest change that an audit made.
     """
 
     floor: float = 0.0
@@ -96,6 +97,11 @@ class _Kept:
     record: BlockRecord
 
 
+def cautious() -> ClassicalSettings:
+    """Return settings of the classical cycle jump as a fallback: dearer than the tuned ones, and half their error."""
+    return ClassicalSettings(start_periods=13, first_jump=6, growth=2.0)
+
+
 @dataclass(frozen=True, slots=True)
 class CycleSettings:
     """How blocks are run classically.
@@ -108,14 +114,14 @@ class CycleSettings:
         stepping_steps: Steps in a period where all periods are run.
         classical_factor: Estimated error of a classical block as a share of the sum of its correctors' changes.
         floor: Error that nothing measures.
-        audit_factor: Share of an audit's discrepancy that enters the estimate.
+        audit_factor: Share of an audit's change that enters the estimate.
     """
 
     tolerance: float = 0.005
     method: Method = "ladder"
-    classical: ClassicalSettings = field(default_factory=ClassicalSettings)
+    classical: ClassicalSettings = field(default_factory=cautious)
     stepping_steps: int = 32
-    classical_factor: float = 0.3
+    classical_factor: float = 0.02
     floor: float = 0.002
     audit_factor: float = 0.5
 
