@@ -140,7 +140,10 @@ def test_states_that_are_not_alike_or_not_finite_are_refused(tmp_path: Path, bad
         read_checkpoint(tmp_path, SerialCommunicator())
 
 
-@pytest.mark.parametrize("notes", [{"governor": {"net": 3}}, {"governor": {"net": {"references": ["x"]}}}, {"tournament": {"next": {"a": "x"}}}])
+@pytest.mark.parametrize(
+    "notes",
+    [{"governor": {"net": 3}}, {"governor": {"net": {"references": ["x"]}}}, {"tournament": {"next": {"a": "x"}}}],
+)
 def test_a_memory_that_is_none_is_refused(tmp_path: Path, notes: dict[str, Any]) -> None:
     write_checkpoint(tmp_path, SerialCommunicator(), Checkpoint(3, 0.3, MeanFieldSolver().initial_state(), notes=notes))
     with pytest.raises(BadInputError, match=r"resuming from the checkpoint in .* failed"):
