@@ -194,11 +194,7 @@ class FaultAwareCommunicator:
         kind = "interrupt" if isinstance(error, _INTERRUPTIONS) else "fault"
         label, step, kind, cause = self.raw.bcast((self._label, self._step, kind, cause), root=root)
         agreed: Exception
-        if kind == "interrupt":
-            self.interrupted = True
-            agreed = _interruption(label, root, step)
-        else:
-            agreed = rank_fault(label, root, step, cause)
+        agreed = _interruption(label, root, step) if kind == "interrupt" else rank_fault(label, root, step, cause)
         self.fault = agreed
         raise agreed from (error if root == self.rank else None)
 
@@ -279,6 +275,8 @@ class Consensus:
         vote: Callable[[T], float] | None,
     ) -> T:
         comm = self.comm
+        if comm._depth > 1:  # a section within one whose agreed error this rank swallowed: nobody else enters it
+            comm._refuse_after_fault()
         comm._label, comm._step = label, step
         comm.fault = None
         start, waited = time.perf_counter(), comm.waited
@@ -304,7 +302,6 @@ class Consensus:
                 comm._confess(error, seconds)
             comm.seconds = seconds
             if isinstance(error, _INTERRUPTIONS):
-                comm.interrupted = True
                 raise _interruption(label, 0, step) from error
             if isinstance(error, RankFaultError):
                 raise

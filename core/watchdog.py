@@ -1,10 +1,10 @@
 """The watchdog: ends a process that is blocked, without the GIL, with its own exit code and the stacks.
 
 A rank that waits in a collective for one that never comes cannot be rescued from within: the library holds the GIL, so
-no Python code runs any more. Three things of the operating system do not need it: `faulthandler` prints the stacks from
-a thread of its own, a POSIX timer then sends the process signal 5 (SIGTRAP), and the C library's `_exit` is installed
-as its handler. A handler is called with the number of its signal, so the process ends by `_exit(5)`: exit code 5. MPI
-launchers end the other ranks and hand the code on. Ledger lines were flushed and checkpoints renamed before.
+no Python code runs any more. Two things of the operating system do not need it: `faulthandler` prints the stacks from a
+thread of its own, and a POSIX timer then has the C library call `_exit(5)` in another: exit code 5. It takes no signal,
+so it does not matter whose handlers (PETSc's, a debugger's) are installed before or afterwards. MPI launchers end the
+other ranks and hand the code on. Ledger lines were flushed and checkpoints renamed before.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import faulthandler
 import logging
 import math
 import os
-import signal
 import sys
 import time
 from typing import Final
@@ -25,18 +24,21 @@ from cosolve.core.errors import WATCHDOG_EXIT_CODE, BadInputError
 _LOGGER = logging.getLogger("cosolve.watchdog")
 
 _CLOCK_MONOTONIC: Final = 1
+_SIGEV_THREAD: Final = 2
 _GRACE_SECONDS: Final = 1.0
 _SLACK: Final = 0.1
 
 
 class _SignalEvent(ctypes.Structure):
-    """`struct sigevent` of Linux: notification by a signal is its zeroth kind; 64 bytes in all."""
+    """`struct sigevent` of Linux, 64 bytes in all."""
 
     _fields_ = (
-        ("value", ctypes.c_void_p),
+        ("value", ctypes.c_void_p),  # what the function gets
         ("signo", ctypes.c_int),
         ("notify", ctypes.c_int),
-        ("rest", ctypes.c_char * 48),
+        ("function", ctypes.c_void_p),
+        ("attributes", ctypes.c_void_p),
+        ("rest", ctypes.c_char * 32),
     )
 
 
@@ -66,7 +68,6 @@ class Watchdog:
         self._stream = -1
         self._libc: ctypes.CDLL | None = None
         self._timer = ctypes.c_void_p()
-        self._handler_before: int | None = None
 
     def start(self) -> Watchdog:
         """Start watching (not collective). Does nothing when it watches already."""
@@ -96,7 +97,6 @@ class Watchdog:
         faulthandler.cancel_dump_traceback_later()
         if self._libc is not None:
             self._libc.timer_delete(self._timer)
-            self._libc.signal(int(signal.SIGTRAP), ctypes.c_void_p(self._handler_before))
             self._libc = None
         os.close(self._stream)
         self._stream = -1
@@ -111,16 +111,12 @@ class Watchdog:
     def _make_timer(self) -> None:
         with contextlib.suppress(AttributeError, OSError):  # a C library without timers: faulthandler ends alone
             libc = ctypes.CDLL(None, use_errno=True)
-            libc.signal.restype = ctypes.c_void_p
-            libc.signal.argtypes = (ctypes.c_int, ctypes.c_void_p)
             libc.timer_settime.argtypes = (ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)
             libc.timer_delete.argtypes = (ctypes.c_void_p,)
-            event = _SignalEvent(None, WATCHDOG_EXIT_CODE, 0, b"")
-            if libc.timer_create(_CLOCK_MONOTONIC, ctypes.byref(event), ctypes.byref(self._timer)) != 0:
-                return
             end = ctypes.cast(libc._exit, ctypes.c_void_p)
-            self._handler_before = libc.signal(int(signal.SIGTRAP), end)
-            self._libc = libc
+            event = _SignalEvent(WATCHDOG_EXIT_CODE, 0, _SIGEV_THREAD, end, None, b"")
+            if libc.timer_create(_CLOCK_MONOTONIC, ctypes.byref(event), ctypes.byref(self._timer)) == 0:
+                self._libc = libc
 
     def _arm(self) -> None:
         """Move the deadline: the stacks at the timeout, the end shortly after."""
@@ -129,6 +125,7 @@ class Watchdog:
         self._armed_at = time.monotonic()
         faulthandler.dump_traceback_later(self.timeout_seconds, file=self._stream, exit=self._libc is None)
         if self._libc is not None:
-            fraction, seconds = math.modf(self.timeout_seconds + _GRACE_SECONDS)
+            # A beat moves the deadline only now and then: what lies between must not count as silence.
+            fraction, seconds = math.modf((1.0 + _SLACK) * self.timeout_seconds + _GRACE_SECONDS)
             spec = _TimerSpec(0, 0, int(seconds), int(fraction * 1e9))
             self._libc.timer_settime(self._timer, 0, ctypes.byref(spec), None)

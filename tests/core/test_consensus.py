@@ -123,16 +123,43 @@ def test_zero_values_on_a_rank_are_fine(comm: Communicator, last: int) -> None:
     consensus.close()
 
 
-def test_ctrl_c_on_one_rank_interrupts_all(comm: Communicator, last: int) -> None:
+@pytest.mark.parametrize("interruption", [KeyboardInterrupt(), InterruptedRunError("SIGTERM")])
+def test_a_signal_on_one_rank_interrupts_all(comm: Communicator, last: int, interruption: BaseException) -> None:
     consensus = Consensus(comm)
 
     def work() -> None:
         if consensus.rank == last:
-            raise KeyboardInterrupt
+            raise interruption
 
     with pytest.raises(InterruptedRunError, match=f"interrupted on rank {last} at step 0, while work was at work"):
         consensus.run("work", 0, work)
-    assert consensus.interrupted
+    consensus.run("more work", 1, lambda: None)  # it was told; the user may go on
+    assert not consensus.interrupted
+    consensus.close()
+
+
+def test_a_rank_that_swallows_the_error_of_an_inner_section_enters_no_other(comm: Communicator, last: int) -> None:
+    consensus = Consensus(comm)
+    inner = Consensus(consensus.comm)
+
+    def fail() -> None:
+        if consensus.rank == last:
+            raise ValueError("planted")
+
+    def outer() -> None:
+        try:
+            inner.run("inner", 4, fail)
+        except RankFaultError:
+            if consensus.rank != last:
+                raise
+        inner.run("another", 4, lambda: None)
+
+    if comm.Get_size() == 1:  # with nobody to wait for, it may
+        consensus.run("outer", 4, outer)
+    else:
+        with pytest.raises(RankFaultError, match=f"inner failed on rank {last} at step 4: ValueError: planted"):
+            consensus.run("outer", 4, outer)
+    consensus.run("next", 5, lambda: None)
     consensus.close()
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from cosolve.core.arrays import Array
-from cosolve.core.errors import BadInputError, OutputError, RankFaultError
+from cosolve.core.errors import BadInputError, InterruptedRunError, OutputError, RankFaultError
 from cosolve.core.events import StepEvent
 from cosolve.core.governor import Governor, decisions_of
 from cosolve.core.ledger import Ledger, read_ledger
@@ -321,6 +321,22 @@ def test_a_ledger_that_fails_ends_the_run(tmp_path: Path) -> None:
 def test_wrong_settings_are_named(settings: dict[str, Any], sentence: str) -> None:
     with pytest.raises(BadInputError, match=sentence):
         session(**settings)
+
+
+def test_a_signal_within_a_proposer_is_no_rejection() -> None:
+    class Interrupted(Surrogate):
+        name = "interrupted"
+
+        def _predict(self, query: Query) -> Prediction:
+            query.state[:] = 7.0
+            raise InterruptedRunError("interrupted by SIGTERM.")
+
+    one = session()
+    query = first(one)
+    with pytest.raises(InterruptedRunError, match="while surrogate 'interrupted' was at work"):
+        one.attempt(query, [Interrupted()])
+    np.testing.assert_array_equal(query.state, one.solver.initial_state())
+    assert one.attempt(query).source == "solver"
 
 
 def test_replacing_needs_a_verifier() -> None:

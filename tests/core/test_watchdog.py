@@ -94,6 +94,17 @@ def test_a_slow_run_that_beats_is_left_alone(tmp_path: Path) -> None:
     assert "Timeout" not in done.stderr
 
 
+def test_a_library_that_takes_over_the_signals_changes_nothing() -> None:
+    pytest.importorskip("petsc4py")
+    code = (
+        "import time; from cosolve.core.watchdog import Watchdog\n"
+        "Watchdog(1.5).start()\nfrom petsc4py import PETSc\ntime.sleep(60)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=90, check=False)
+    assert done.returncode == WATCHDOG_EXIT_CODE, done.stderr
+    assert "PETSC ERROR" not in done.stderr
+
+
 def test_nothing_happens_after_stop() -> None:
     code = (
         "import time; from cosolve.core.watchdog import Watchdog\n"
