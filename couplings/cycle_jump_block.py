@@ -47,6 +47,10 @@ class HybridSettings:
                 return steps, error
         return self.step_errors[-1]
 
+    def audit_steps(self, tolerance: float) -> int:
+        """Return the steps of an audit's period: half as many again as at the checkpoints."""
+        return 3 * self.steps_for(tolerance)[0] // 2
+
 
 @dataclass(slots=True)
 class HybridBlock:

@@ -143,8 +143,8 @@ class CycleSweeps(Verifier):
         evolution, periods = hybrid.evolution, hybrid.evolution.block.periods
         tau = max(0, min(round(audit.share * periods), periods - 2))
         slow, _ = evolution.integrate_to(tau, periods)
-        # Twice the steps of the checkpoints: the time step is audited, too.
-        steps = 2 * self.hybrid.steps_for(solver.settings.tolerance)[0]
+        # Half as many steps again as at the checkpoints: the time step is audited, too.
+        steps = self.hybrid.audit_steps(solver.settings.tolerance)
         found = measure(solver.cyclic, evolution, float(tau), slow, None, steps, self.hybrid.unsettled_limit)
         hybrid.periods += found.periods
         if not np.isfinite(effect_norm(solver.cyclic, evolution.start, hybrid.slow, found.defect)):

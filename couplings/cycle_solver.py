@@ -112,7 +112,8 @@ class CycleSettings:
             which ask for no estimate.
         classical: Settings of the classical cycle jump.
         stepping_steps: Steps in a period where all periods are run.
-        classical_factor: Estimated error of a classical block as a share of the sum of its correctors' changes.
+        classical_factor: Estimated error of a classical block as a share of the sum of its correctors' changes; to be
+            calibrated for a problem.
         floor: Error that nothing measures.
         audit_factor: Share of an audit's change that enters the estimate.
     """
@@ -121,7 +122,7 @@ class CycleSettings:
     method: Method = "ladder"
     classical: ClassicalSettings = field(default_factory=cautious)
     stepping_steps: int = 32
-    classical_factor: float = 0.02
+    classical_factor: float = 0.1
     floor: float = 0.002
     audit_factor: float = 0.5
 

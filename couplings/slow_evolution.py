@@ -15,11 +15,16 @@ _MEMORY = 3.0
 
 
 class Defects:
-    """Measured minus predicted log-rates at some times of a block, interpolated in between and constant beyond."""
+    """Measured minus predicted log-rates at some times of a block, interpolated in between and constant beyond.
+
+    Attributes:
+        revision: Number of changes so far.
+    """
 
     def __init__(self) -> None:
         self._times: list[float] = []
         self._fields: list[FloatArray] = []
+        self.revision = 0
 
     def __len__(self) -> int:
         """Number of measured times."""
@@ -27,6 +32,7 @@ class Defects:
 
     def add(self, tau: float, field: FloatArray) -> None:
         """Take the defect `field` (shape `(n_owned,)`) measured at `tau`, or put it in the place of an older one."""
+        self.revision += 1
         if tau in self._times:
             self._fields[self._times.index(tau)] = field
             return
@@ -48,7 +54,7 @@ class Defects:
         return (1.0 - share) * self._fields[right - 1] + share * self._fields[right]
 
 
-def slow_grid(periods: int, finest: int = 1, growth: float = 0.18) -> list[float]:
+def slow_grid(periods: int, finest: int = 1, growth: float = 0.25) -> list[float]:
     """Return times from 0 to `periods` whose distances grow in proportion to the time since the load changed.
 
     Args:
@@ -65,10 +71,7 @@ def slow_grid(periods: int, finest: int = 1, growth: float = 0.18) -> list[float
 
 
 class SlowEvolution:
-    """Integrates the corrected slow evolution of one block by the midpoint rule.
-
-    The middle of a step is predicted with the rate of the step before, so that a step asks the surrogate once.
-    """
+    """Integrates the corrected slow evolution of one block by the midpoint rule."""
 
     def __init__(self, solver: CyclicSolver[Any], model: SlowModel, block: CyclicBlock, start: FloatArray) -> None:
         """Begin at the slow variable `start` (shape `(n_owned,)`) at the start of `block`."""
@@ -78,6 +81,8 @@ class SlowEvolution:
         self.start = start
         self.defects = Defects()
         self.evaluations = 0
+        self._path: tuple[list[float], list[FloatArray]] = ([], [])
+        self._path_defects = -1
 
     def lift(self, tau: float, slow: FloatArray) -> FloatArray:
         """Return the surrogate's fast variable at `tau` (collective)."""
@@ -101,26 +106,42 @@ class SlowEvolution:
         return answer
 
     def integrate(self, stops: Sequence[float]) -> list[FloatArray]:
-        """Return the slow variable at each of the ascending `stops` (collective)."""
-        times = sorted({*slow_grid(self.block.periods), *stops})
-        slow = self.start
+        """Return the slow variable at each of `stops`, between 0 and the block's end (collective).
+
+        The path over the whole block is kept until a defect is added; a stop between its nodes costs one question.
+        """
+        if self._path_defects != self.defects.revision:
+            self._path = self._whole_path()
+            self._path_defects = self.defects.revision
+        times, slows = self._path
+        found = []
+        for stop in stops:
+            index = int(np.searchsorted(times, stop, side="right")) - 1
+            slow, step = slows[index], stop - times[index]
+            if step > 0.0:
+                middle = times[index] + 0.5 * step
+                # The middle's slow variable, by the path's own growth over the step.
+                share = 0.5 * step / (times[index + 1] - times[index])
+                between = slow + share * (slows[index + 1] - slow)
+                slow = slow + step * np.exp(self._corrected(middle, between))
+            found.append(slow)
+        return found
+
+    def _whole_path(self) -> tuple[list[float], list[FloatArray]]:
+        """Integrate over the whole block by the midpoint rule."""
+        times = slow_grid(self.block.periods)
+        slows = [self.start]
         growth: FloatArray | None = None
-        found = {0.0: slow}
         for low, high in itertools.pairwise(times):
-            if low >= stops[-1]:
-                break
-            middle, step = 0.5 * (low + high), high - low
-            if growth is None:
-                growth = np.exp(self._corrected(0.5, slow))
-            growth = np.exp(self._corrected(middle, slow + (0.5 * step) * growth))
-            slow = slow + step * growth
-            found[high] = slow
-        return [found[float(stop)] for stop in stops]
+            middle, step, slow = 0.5 * (low + high), high - low, slows[-1]
+            # The middle is predicted with the growth of the step before, so that a step asks the surrogate once.
+            between = slow if growth is None else slow + (0.5 * step) * growth
+            growth = np.exp(self._corrected(middle, between))
+            slows.append(slow + step * growth)
+        return times, slows
 
     def integrate_to(self, stop: float, end: float) -> tuple[FloatArray, FloatArray]:
         """Return the slow variable at `stop` and at `end`, the later one (collective)."""
-        if stop == 0:
-            return self.start, self.integrate([end])[0]
         here, last = self.integrate([stop, end])
         return here, last
 

@@ -21,9 +21,9 @@ from cosolve.core.registry import Registry
 from cosolve.core.result import Result
 from cosolve.couplings.cycle_jump import cycle_jump
 from cosolve.couplings.cycle_jump_verifier import CycleSweeps
-from cosolve.couplings.cycle_solver import CycleSettings, CycleSolver
+from cosolve.couplings.cycle_solver import CycleSolver
 from cosolve.examples.curing.bare import BareStepping
-from cosolve.examples.curing.cyclic_solver import CuringSolver, blocks_of
+from cosolve.examples.curing.cyclic_solver import SETTINGS, CuringSolver, blocks_of
 from cosolve.examples.curing.discretisation import Discretisation
 from cosolve.examples.curing.planted import SIZES, PlantedSurrogate, outcome, rates
 from cosolve.examples.curing.process import RANGES, Block, FloatArray, Load, Schedule
@@ -81,7 +81,7 @@ class Bench:
         ends: list[FloatArray] = []
         start = time.process_time()
         solver = CycleSolver(
-            self.solver, self.solver.initial(schedule), blocks_of(schedule), CycleSettings(tolerance=TOLERANCE)
+            self.solver, self.solver.initial(schedule), blocks_of(schedule), replace(SETTINGS, tolerance=TOLERANCE)
         )
 
         def keep(state: LoopState) -> None:

@@ -97,8 +97,8 @@ class ComparedCycleJump(Coupling):
         hybrid = getattr(judge, "hybrid", None)
         counts = {self.options.steps, self.options.classical_steps}
         if hybrid is not None:
-            steps = hybrid.steps_for(self.solver.settings.tolerance)[0]
-            counts |= {steps, 2 * steps}
+            tolerance = self.solver.settings.tolerance
+            counts |= {hybrid.steps_for(tolerance)[0], hybrid.audit_steps(tolerance)}
         for steps in sorted(counts):
             self.cyclic.integrator(steps)
         self._bdf = CuringSolver(self.cyclic.discretisation, "bdf3")

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from cosolve.couplings.cycle_solver import CycleSettings
 from cosolve.couplings.cyclic import CyclicBlock, CyclicSolver, TruePeriod
 from cosolve.examples.curing.discretisation import Discretisation, Factorised
 from cosolve.examples.curing.integrators import Bdf2, Bdf3, CrankNicolson
@@ -13,6 +14,9 @@ from cosolve.examples.curing.process import CONSTANTS, Constants, FloatArray, Lo
 from cosolve.examples.curing.stepping import Integrator, ThermalState
 
 INTEGRATORS: dict[str, type[Integrator]] = {scheme.name: scheme for scheme in (CrankNicolson, Bdf2, Bdf3)}
+
+SETTINGS = CycleSettings(classical_factor=0.02)
+"""Classical settings of this problem; the factor covers the errors of 14 validation runs twice over."""
 
 _RESPONSE_CONDUCTIVITY = 1.4
 """Conductivity of the linear response over k0: between raw and cured, at theta of about 0.7."""

@@ -14,6 +14,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import ufl
 from cosolve.examples.curing.process import FloatArray
 from cosolve.plugins.fenicsx import compat
@@ -32,6 +33,8 @@ class Discretisation:
         mean: One row for each owned cell: minus the mean over the cell divided by the cell's area.
         inverse_area: 1 / area of the owned cells, shape `(n_cells,)`.
         points: Coordinates of the owned nodes, shape `(n_owned, 2)`.
+        axes: The different x, the different y, and the index of each node in the grid `(y, x)` of both; None where the
+            nodes are no grid, or a small part of one.
     """
 
     def __init__(self, comm: Any, n: int) -> None:
@@ -57,6 +60,7 @@ class Discretisation:
         scale.array[:] = -(self.inverse_area**2)
         self.mean.diagonalScale(L=scale)
         self.points: FloatArray = self.space.tabulate_dof_coordinates()[: self.n_owned, :2].copy()
+        self.axes = _axes(self.points)
         self._left, self._right = self.node_vector(), self.node_vector()
         for vector in (one, area, scale):
             vector.destroy()
@@ -94,6 +98,13 @@ class Discretisation:
         """Free the PETSc objects (collective)."""
         for item in (self.mass, self.stiffness, *self.gradient, self.mean, self._left, self._right):
             item.destroy()
+
+
+def _axes(points: FloatArray) -> tuple[FloatArray, FloatArray, npt.NDArray[np.int64]] | None:
+    """Return different coordinates and flat indices of nodes on a grid, see `Discretisation.axes`."""
+    x, ix = np.unique(np.round(points[:, 0], 12), return_inverse=True)
+    y, iy = np.unique(np.round(points[:, 1], 12), return_inverse=True)
+    return (x, y, iy * len(x) + ix) if len(x) * len(y) <= 4 * len(points) else None
 
 
 class Factorised:

@@ -73,11 +73,11 @@ class CrankNicolson(Integrator):
         return ThermalState(state.phi + (0.5 * self.dt * c.rate) * heat, theta, (state.theta,), self.dt)
 
     def _first_step(self, phi: FloatArray, level: FloatArray) -> None:
-        """Take a step without a past level: two fixed-point passes on the mean of the slopes at both ends."""
+        """Take a step without a past level: a fixed-point pass on the mean of the slopes at both ends."""
         start: FloatArray = self._slope.array.copy()
         base = self._right_values.copy()
-        for passes in range(3):
-            # The first pass is explicit in the slope, the others average it over the step.
+        for passes in range(2):
+            # The first pass is explicit in the slope, the second averages it over the step.
             if passes:
                 self._explicit_slope(self._theta, self._theta_values, phi, self._slope)
             self._right_values[:] = base + 0.5 * (start + self._slope.array)

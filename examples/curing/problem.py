@@ -15,8 +15,8 @@ from cosolve.core.model_card import ModelCard
 from cosolve.core.model_file import save_surrogate, versions
 from cosolve.core.problem import Problem
 from cosolve.core.training import TrainingReport, TrainingSettings
-from cosolve.couplings.cycle_solver import CycleSettings, CycleSolver
-from cosolve.examples.curing.cyclic_solver import CuringSolver, blocks_of
+from cosolve.couplings.cycle_solver import CycleSolver
+from cosolve.examples.curing.cyclic_solver import SETTINGS, CuringSolver, blocks_of
 from cosolve.examples.curing.discretisation import Discretisation
 from cosolve.examples.curing.options import CuringOptions
 from cosolve.examples.curing.process import RANGES
@@ -58,7 +58,7 @@ class CuringProblem(Problem):
         raw: Any = comm.raw if isinstance(comm, FaultAwareCommunicator) else comm
         cyclic = CuringSolver(Discretisation(raw, self.options.cells), scheme)
         start = cyclic.initial(self.schedule)
-        return CycleSolver(cyclic, start, blocks_of(self.schedule), replace(CycleSettings(), **chosen))
+        return CycleSolver(cyclic, start, blocks_of(self.schedule), replace(SETTINGS, **chosen))
 
     def describe(self) -> Mapping[str, Any]:
         """Return what a model must match; it serves any mesh."""

@@ -66,6 +66,25 @@ class Load:
         """Return `(power, radius, centre_x)`, shape `(3,)`."""
         return np.array([self.power, self.radius, self.centre_x])
 
+    def source_on_axes(
+        self, x: FloatArray, y: FloatArray, times: FloatArray, constants: Constants = CONSTANTS
+    ) -> tuple[FloatArray, FloatArray]:
+        """Return the factors of the source, a product of functions of x and of y, at `times` (in periods).
+
+        Args:
+            x: First coordinates, shape `(nx,)`.
+            y: Second coordinates, shape `(ny,)`.
+            times: Shape `(nt,)`.
+            constants: Constants of the process.
+
+        Returns:
+            Shapes `(nt, nx)`, the power included, and `(nt, ny)`.
+        """
+        angle = 2.0 * np.pi * times[:, None]
+        dx = (x - (self.centre_x + self.radius * np.cos(angle))) / constants.width
+        dy = (y - (constants.centre_y + self.radius * np.sin(angle))) / constants.width
+        return self.power * np.exp(-0.5 * dx**2), np.exp(-0.5 * dy**2)
+
     def source(self, x: FloatArray, t: float, constants: Constants = CONSTANTS) -> FloatArray:
         """Return the heat source at time `t` (in periods) at points `x` of shape `(n, 2)`; shape `(n,)`."""
         angle = 2.0 * np.pi * t

@@ -158,3 +158,12 @@ def test_ranks_give_the_same_answer(comm: Communicator):
         solver.close()
     np.testing.assert_allclose(found[0][:2], found[1][:2], rtol=1e-9)
     assert found[0][2] == found[1][2]
+
+
+def test_the_source_on_axes_is_the_source(mesh):
+    x, y, place = mesh.axes
+    times = np.array([0.1, 0.7])
+    along_x, along_y = LOAD.source_on_axes(x, y, times)
+    for index, t in enumerate(times):
+        grid = np.outer(along_y[index], along_x[index]).ravel()
+        np.testing.assert_allclose(grid[place], LOAD.source(mesh.points, t), atol=1e-12)
