@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from cosolve.core.arrays import Array
 from cosolve.core.asking import Asking, Trial
 from cosolve.core.consensus import Consensus
 from cosolve.core.coupling import Mode
-from cosolve.core.errors import BadInputError, InterruptedRunError
+from cosolve.core.errors import BadInputError, InterruptedRunError, unknown_name
 from cosolve.core.governor import Asked, Governor
 from cosolve.core.ladder import Failed, Ladder, LadderEnd
 from cosolve.core.ledger import Ledger
@@ -74,7 +74,7 @@ class Session:
         governor: Governor | None = None,
         ledger: Ledger | None = None,
         hooks: Hooks | None = None,
-        grade: Grade | None = None,
+        grade: Grade | Literal["certified", "estimated"] | None = None,
         max_corrections: int = 3,
         smallest_step_fraction: float = 1 / 8,
         deadline_seconds: float | None = None,
@@ -82,6 +82,7 @@ class Session:
         heartbeat: Heartbeat | None = None,
     ) -> None:
         _check_settings(mode, verifier, max_corrections, smallest_step_fraction, deadline_seconds)
+        demanded = _checked_grade(grade, solver)
         self.solver = solver
         self.verifier = verifier
         self.mode: Mode = mode
@@ -93,7 +94,7 @@ class Session:
         self._max_corrections = max_corrections
         self._transaction = OpenTransaction(solver)
         self._asking = Asking(
-            solver, verifier, self.consensus, self._transaction, grade=grade, deadline_seconds=deadline_seconds
+            solver, verifier, self.consensus, self._transaction, grade=demanded, deadline_seconds=deadline_seconds
         )
         self._ladder = Ladder(
             solver,
@@ -381,6 +382,23 @@ class Session:
         events = self.governor.record(trial.chain, trial.cost.work) if governed else []
         self._recording.finish(trial, outcome, plan, events, started)
         return outcome
+
+
+def _checked_grade(grade: Grade | str | None, solver: Solver) -> Grade | None:
+    """Return the grade that is demanded; a case and a script may write it as text."""
+    if grade is None:
+        return None
+    try:
+        demanded = Grade(grade)
+    except ValueError:
+        known = [each.value for each in Grade]
+        raise BadInputError(unknown_name("grade", str(grade), known)) from None
+    if demanded is Grade.CERTIFIED and solver.grade is not Grade.CERTIFIED:
+        raise BadInputError(
+            f'grade = "certified" cannot be met: solver {solver.name!r} itself stops by an estimate of its error. '
+            "Leave the grade out, or couple a solver that stops by the residual of its equations (time_loop)."
+        )
+    return demanded
 
 
 def _check_settings(

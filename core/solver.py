@@ -11,7 +11,8 @@ from typing import Any, ClassVar
 
 from cosolve.core.arrays import Array
 from cosolve.core.communicator import Communicator
-from cosolve.core.query import Query
+from cosolve.core.query import Query, Transaction
+from cosolve.core.verdict import Grade
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +77,12 @@ class Solver(ABC):
     Attributes:
         name: Stable name, as in the ledger.
         comm: The communicator (a duplicate that the solver owns and frees in `close`).
+        grade: What its own answers are worth: `CERTIFIED` where it stops by the residual of its equations, `ESTIMATED`
+            where it stops by an estimate of its error (a cycle jump).
     """
 
     name: ClassVar[str] = "solver"
+    grade: ClassVar[Grade] = Grade.CERTIFIED
     comm: Communicator
 
     # What the space is
@@ -100,6 +104,18 @@ class Solver(ABC):
         raise NotImplementedError(f"solver {self.name!r} does not say where its values live (`coordinates`)")
 
     # Solving
+    def unfit(self, transaction: Transaction, dt: float) -> str:
+        """Return why this solver cannot take such transactions at all, empty when it can (not collective). Optional.
+
+        Couplings ask before the first one, so that a user reads a sentence instead of a wrong answer: a steady solver
+        refuses a time loop, a closed one everything.
+
+        Args:
+            transaction: Size of the transactions.
+            dt: Length of the intervals; 0 for a steady solve.
+        """
+        return ""
+
     def step(self, query: Query, x0: Array | None = None) -> SolveResult:
         """Advance `query.state` from `query.t` by `query.dt` to the solver's tolerance (collective).
 

@@ -16,6 +16,7 @@ from cosolve.core.arrays import Array
 from cosolve.core.consensus import FaultAwareCommunicator
 from cosolve.core.query import Query
 from cosolve.core.solver import ResidualMeasure, Solver, SolveResult
+from cosolve.core.verdict import Grade
 from cosolve.couplings.cycle_jump_classical import ClassicalCycleJump, ClassicalSettings
 from cosolve.couplings.cyclic import CyclicBlock, CyclicSolver, FloatArray
 from cosolve.couplings.slow_evolution import SlowEvolution
@@ -140,6 +141,7 @@ class CycleSolver(Solver):
     """
 
     name: ClassVar[str] = "cycles"
+    grade: ClassVar[Grade] = Grade.ESTIMATED
 
     def __init__(
         self,
