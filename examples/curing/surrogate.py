@@ -66,7 +66,7 @@ class Network:
         return outputs
 
 
-def at_points(grid: npt.NDArray[np.floating[Any]], points: FloatArray) -> npt.NDArray[np.float32]:
+def at_points(grid: npt.NDArray[np.floating[Any]], points: FloatArray) -> FloatArray:
     """Interpolate fields on the regular grid of the unit square bilinearly to `points`.
 
     Args:
@@ -74,7 +74,7 @@ def at_points(grid: npt.NDArray[np.floating[Any]], points: FloatArray) -> npt.ND
         points: Shape `(n, 2)`.
 
     Returns:
-        Shape `(n, k)`, float32 and contiguous: inference is bound by reading this array.
+        Shape `(n, k)`, float64 and contiguous, so that the sums over them do not depend on how the nodes are split over ranks.
     """
     m = grid.shape[-1] - 1
     scaled = np.clip(points, 0.0, 1.0) * m
@@ -87,7 +87,7 @@ def at_points(grid: npt.NDArray[np.floating[Any]], points: FloatArray) -> npt.ND
         + (1 - fx) * fy * grid[:, iy + 1, ix]
         + fx * fy * grid[:, iy + 1, ix + 1]
     )
-    return np.ascontiguousarray(values.T, dtype=np.float32)
+    return np.ascontiguousarray(values.T, dtype=np.float64)
 
 
 class BoundSurrogate:
@@ -102,29 +102,27 @@ class BoundSurrogate:
         t = model.arrays
         self._rate_network, self._lift_network = model.networks
         self._rate_modes = at_points(t["rate_modes"], points)
-        self._rate_mean = at_points(t["rate_mean"][None], points)[:, 0].astype(np.float64)
+        self._rate_mean = at_points(t["rate_mean"][None], points)[:, 0]
         self._lift_modes = at_points(t["lift_modes"], points)
-        self._lift_mean = at_points(t["lift_mean"][None], points)[:, 0].astype(np.float64)
+        self._lift_mean = at_points(t["lift_mean"][None], points)[:, 0]
         # Columns of modes times weights, and the mean's own moments, so that one product gives the coefficients.
-        self._moments = np.ascontiguousarray(
-            (at_points(t["alpha_modes"], points) * weights[:, None].astype(np.float32)).T
-        )
+        self._moments = np.ascontiguousarray((at_points(t["alpha_modes"], points) * weights[:, None]).T)
         self._alpha_mean = at_points(t["alpha_mean"][None], points)[:, 0]
 
     def moments(self, alpha: FloatArray) -> FloatArray:
         """Return this rank's part of the POD coefficients of `alpha` (shape `(n,)`); shape `(n_alpha,)`."""
-        part: FloatArray = (self._moments @ (alpha.astype(np.float32) - self._alpha_mean)).astype(np.float64)
+        part: FloatArray = np.dot(self._moments, alpha - self._alpha_mean)
         return part
 
     def rate(self, load: Load, before: Load | None, tau: float, coefficients: FloatArray) -> FloatArray:
         """Return the log-rate in mid period at `tau`, shape `(n,)`; `coefficients` of alpha summed over the ranks."""
         out = self._rate_network(np.concatenate([load_features(load, before, tau), coefficients]))
-        return self._rate_mean + self._rate_modes @ out.astype(np.float32)
+        return self._rate_mean + self._rate_modes @ out
 
     def lift(self, load: Load, before: Load | None, tau: float, coefficients: FloatArray) -> FloatArray:
         """Return theta at the start of the period at `tau`, shape `(n,)`; arguments as in `rate`."""
         out = self._lift_network(np.concatenate([load_features(load, before, tau), coefficients]))
-        return self._lift_mean + self._lift_modes @ out.astype(np.float32)
+        return self._lift_mean + self._lift_modes @ out
 
 
 class CuringSurrogate(SlowSurrogate):

@@ -146,17 +146,17 @@ def test_the_case_is_valid_and_the_model_small():
 @pytest.mark.mpi
 def test_ranks_give_the_same_answer(comm: Communicator):
     """A hybrid run over all ranks equals the one on a single rank, verdicts included."""
-    schedule = RANGES.draw(np.random.default_rng(5), (12, 12))
+    schedule = RANGES.draw(np.random.default_rng(5), (10,))
     found = []
     for used in (comm if isinstance(comm, MPI.Comm) else MPI.COMM_SELF, MPI.COMM_SELF):
-        cyclic = CuringSolver(Discretisation(used, 20))
-        solver = CycleSolver(cyclic, cyclic.initial(schedule), blocks_of(schedule), CycleSettings(tolerance=0.02))
+        cyclic = CuringSolver(Discretisation(used, 14))
+        solver = CycleSolver(cyclic, cyclic.initial(schedule), blocks_of(schedule), CycleSettings(tolerance=0.05))
         surrogate = load_surrogate(MODEL, Registry.discover())
         result = cycle_jump(solver, surrogate)
         slow, fast = solver.parts(result.value)
         found.append((cyclic.norm(slow), cyclic.norm(fast), [v.decision for v in result.verdicts]))
         solver.close()
-    np.testing.assert_allclose(found[0][:2], found[1][:2], rtol=1e-9)
+    np.testing.assert_allclose(found[0][:2], found[1][:2], rtol=1e-10)
     assert found[0][2] == found[1][2]
 
 
