@@ -10,7 +10,7 @@ of the state that the algebra adds in that step.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -20,7 +20,10 @@ from cosolve.core.communicator import Communicator
 from cosolve.core.errors import NotConvergedError
 from cosolve.core.problem import Problem
 from cosolve.core.query import Query
+from cosolve.core.training import Budget, Fitted, TrainingSettings
+from cosolve.core.training_data import TrainingData
 from cosolve.core.trajectory import Trajectory
+from cosolve.examples.heat import training
 from cosolve.examples.heat.options import HeatOptions, draw
 from cosolve.plugins.fenicsx import FieldWriter, FormSolver, compat
 from dolfinx import fem
@@ -109,7 +112,7 @@ class HeatProblem(Problem):
     def data_key(self) -> Mapping[str, Any]:
         """Return what the runs depend on beside their parameters."""
         options = self.options
-        return {"problem": self.name, "version": 1, "cells": options.cells, "end": options.end_time, "dt": options.dt}
+        return {"problem": self.name, "version": 3, "cells": options.cells, "end": options.end_time, "dt": options.dt}
 
     def draw_training_run(self, seed: int, index: int) -> Mapping[str, float]:
         """Return the parameters of training run `index`; unseen runs are drawn from another family, see `bench`."""
@@ -125,8 +128,10 @@ class HeatProblem(Problem):
             start, end, dt = problem.time_span
             times = start + dt * np.arange(round((end - start) / dt) + 1)
             states = [solver.initial_state()]
+            kicks = training.random_kicks(solver.coordinates(), len(times) - 1, training.seed_of(parameters))
             for step, t in enumerate(times[:-1]):
-                query = Query(states[-1], float(t), dt, step=step, parameters=problem.parameters)
+                kicks[step] *= float(np.sqrt(np.mean(states[-1] ** 2)))
+                query = Query(states[-1] + kicks[step], float(t), dt, step=step, parameters=problem.parameters)
                 result = solver.step(query)
                 if not result.converged:
                     raise NotConvergedError(
@@ -134,4 +139,10 @@ class HeatProblem(Problem):
                         reason=result.reason,
                     )
                 states.append(result.value)
-        return Trajectory(times, np.array(states), dict(problem.parameters))
+        return Trajectory(times, np.array(states), dict(problem.parameters), kicks)
+
+    def fit_surrogate(
+        self, data: TrainingData, settings: TrainingSettings, budget: Budget, progress: Callable[[float, str], None]
+    ) -> Fitted:
+        """Fit a POD x network surrogate, see `cosolve.examples.heat.training`."""
+        return training.fit(self, data, settings, budget, progress)

@@ -35,6 +35,7 @@ class BasisSurrogate(StoredSurrogate):
 
     Args:
         basis: Functions in this order: mean of the states, state modes, modes of the answer.
+        shared: Whether the state modes are the modes of the answer, too, and so stand there once.
         network: Features to coefficients.
         features: What the network sees.
         base: What the correction is added to: `mean`, or an extrapolation of accepted states; where the history is
@@ -49,20 +50,31 @@ class BasisSurrogate(StoredSurrogate):
     collective = True
 
     def __init__(
-        self, basis: Basis, network: CoefficientNetwork, features: FeatureMap, *, base: str, scale: float = 1.0
+        self,
+        basis: Basis,
+        network: CoefficientNetwork,
+        features: FeatureMap,
+        *,
+        base: str,
+        shared: bool = False,
+        scale: float = 1.0,
     ) -> None:
         if base not in BASES:
             raise BadInputError(f"unknown base {base!r}. Known: {', '.join(BASES)}.")
         self.seen = max(features.state_modes, features.history_modes)
         self.n_modes = network.linear.out_features
-        if basis.size != 1 + self.seen + self.n_modes or network.linear.in_features != features.size:
+        expected = 1 + (max(self.seen, self.n_modes) if shared else self.seen + self.n_modes)
+        if basis.size != expected or network.n_features != features.size:
             raise BadInputError(
-                f"the basis has {basis.size} functions, expected 1 mean, {self.seen} state modes and {self.n_modes} "
-                f"modes; the network sees {network.linear.in_features} features, the query gives {features.size}"
+                f"the basis has {basis.size} functions, expected {expected} for {self.seen} state modes and "
+                f"{self.n_modes} modes of the answer; the network sees {network.n_features} features, "
+                f"the query gives {features.size}"
             )
         limit_threads()
         self.basis, self.network, self.features = basis, network.eval(), features
-        self.base, self.scale = base, scale
+        self.base, self.scale, self.shared = base, scale, shared
+        first = 1 if shared else 1 + self.seen
+        self._state_rows, self._answer_rows = slice(1, 1 + self.seen), slice(first, first + self.n_modes)
         self._order = max(BASES.index(base) - 1, 0)
         self._comm: Communicator = SerialCommunicator()
         self._rows: Float64 | None = None
@@ -88,7 +100,7 @@ class BasisSurrogate(StoredSurrogate):
         """Evaluate the basis at `coordinates` of shape `(n_owned, d)` (collective over `comm`)."""
         self._comm = comm or SerialCommunicator()
         self._rows = self.basis.at(coordinates)
-        seen = self._rows[1 : 1 + self.seen]
+        seen = self._rows[self._state_rows]
         gram = self._sum(seen @ seen.T)
         # On a mesh with fewer points than modes the coefficients are those of least norm.
         self._projector = np.linalg.pinv(gram, rcond=1e-12, hermitian=True) if self.seen else gram
@@ -111,7 +123,7 @@ class BasisSurrogate(StoredSurrogate):
         with torch.inference_mode():
             members = self.network.members(features).numpy()
         mean = members.mean(axis=0)
-        value = base + mean @ rows[1 + self.seen :]
+        value = base + mean @ rows[self._answer_rows]
         uncertainty = None
         if len(members) > 1:
             uncertainty = float(np.linalg.norm(members.std(axis=0, ddof=1))) / self.scale
@@ -139,7 +151,7 @@ class BasisSurrogate(StoredSurrogate):
             wanted.append(query.state - rows[0])
         if n_change:
             wanted.append(query.state - query.history[0].state)
-        products = np.array([rows[1 : 1 + self.seen] @ vector for vector in wanted]).reshape(len(wanted), self.seen)
+        products = np.array([rows[self._state_rows] @ vector for vector in wanted]).reshape(len(wanted), self.seen)
         found = list(self._sum(products) @ self._projector)
         state = found.pop(0) if n_state else ()
         change = found.pop(0) if n_change else ()
@@ -153,13 +165,13 @@ class BasisSurrogate(StoredSurrogate):
         n_state, n_change = self.features.state_modes, self.features.history_modes
         if not self._base(query, rows)[1] or not n_state + n_change:
             return np.asarray(result, dtype=query.state.dtype)
-        change = self._sum(rows[1 : 1 + self.seen] @ tangent) @ self._projector
+        change = self._sum(rows[self._state_rows] @ tangent) @ self._projector
         parts = [change[:n_state], change[:n_change]]
         direction = np.zeros(self.features.size)
         direction[self.features.size - n_state - n_change :] = np.concatenate(parts)
         at = torch.from_numpy(self._features(query, rows))
         moved: torch.Tensor = torch.func.jvp(self.network, (at,), (torch.from_numpy(direction),))[1]
-        return np.asarray(result + moved.detach().numpy() @ rows[1 + self.seen :], dtype=query.state.dtype)
+        return np.asarray(result + moved.detach().numpy() @ rows[self._answer_rows], dtype=query.state.dtype)
 
     def vjp(self, query: Query, cotangent: Array) -> Array:
         """Return the transposed derivative of the proposal by the state times `cotangent` (collective)."""
@@ -170,12 +182,12 @@ class BasisSurrogate(StoredSurrogate):
             return np.asarray(result, dtype=query.state.dtype)
         at = torch.from_numpy(self._features(query, rows))
         pull = torch.func.vjp(self.network, at)[1]
-        back = pull(torch.from_numpy(self._sum(rows[1 + self.seen :] @ cotangent)))[0].detach().numpy()
+        back = pull(torch.from_numpy(self._sum(rows[self._answer_rows] @ cotangent)))[0].detach().numpy()
         change = np.zeros(self.seen)
         tail = back[self.features.size - n_state - n_change :]
         change[:n_state] += tail[:n_state]
         change[:n_change] += tail[n_state:]
-        return np.asarray(result + (self._projector @ change) @ rows[1 : 1 + self.seen], dtype=query.state.dtype)
+        return np.asarray(result + (self._projector @ change) @ rows[self._state_rows], dtype=query.state.dtype)
 
     def _state_weight(self, query: Query) -> float:
         if self.base == "mean":
@@ -195,8 +207,10 @@ class BasisSurrogate(StoredSurrogate):
             "features": self.features.settings(),
             "base": self.base,
             "scale": self.scale,
+            "shared": self.shared,
             "width": self.network.width,
             "depth": self.network.depth,
+            "quadratic": list(self.network.quadratic),
             "members": len(self.network.networks),
             "modes": self.n_modes,
         }
@@ -210,8 +224,18 @@ class BasisSurrogate(StoredSurrogate):
         """
         features = FeatureMap.from_settings(settings["features"])
         width, depth, members, modes = (int(settings[key]) for key in ("width", "depth", "members", "modes"))
-        check_sizes(tensors, [width, depth, members, modes, features.size])
-        network = CoefficientNetwork(features.size, modes, width, depth, members)
+        first, count = (int(number) for number in settings["quadratic"])
+        check_sizes(tensors, [width, depth, members, modes, features.size, count * (count + 1) // 2 + 1])
+        if not 0 <= first <= first + count <= features.size:
+            raise BadInputError(f"the settings name features {first} to {first + count} of {features.size}")
+        network = CoefficientNetwork(features.size, modes, width, depth, members, (first, count))
         load_exactly(network, tensors, "network.")
         basis = basis_from(below(tensors, "basis."), settings["basis"])
-        return cls(basis, network, features, base=str(settings["base"]), scale=float(settings["scale"]))
+        return cls(
+            basis,
+            network,
+            features,
+            base=str(settings["base"]),
+            shared=bool(settings["shared"]),
+            scale=float(settings["scale"]),
+        )

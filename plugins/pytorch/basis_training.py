@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +12,8 @@ from cosolve.core.errors import BadInputError
 from cosolve.core.query import Query, Snapshot
 from cosolve.core.training_data import TrainingData
 from cosolve.core.trajectory import Trajectory
-from cosolve.plugins.pytorch.basis import Basis, Trunk, TrunkBasis, basis_on, pod
+from cosolve.plugins.pytorch.basis import Basis, basis_on
+from cosolve.plugins.pytorch.basis_choice import as_trunk, choose_functions, least_squares
 from cosolve.plugins.pytorch.basis_surrogate import BasisSurrogate
 from cosolve.plugins.pytorch.coefficient_network import CoefficientNetwork
 from cosolve.plugins.pytorch.extrapolation import BASES, extrapolated
@@ -23,20 +23,6 @@ from cosolve.plugins.pytorch.options import BasisOptions
 from cosolve.plugins.pytorch.placement import limit_threads
 
 Float64 = npt.NDArray[np.float64]
-_MOST_SNAPSHOTS = 800
-
-
-@dataclass(frozen=True, slots=True)
-class _Steps:
-    """All steps of some runs.
-
-    Attributes:
-        features: Shape `(n_steps, n_features)`.
-        rest: What is to be added to the base, shape `(n_steps, n)`.
-    """
-
-    features: Float64
-    rest: Float64
 
 
 def train_basis_surrogate(
@@ -64,52 +50,38 @@ def train_basis_surrogate(
         that the basis cannot hold.
     """
     limit_threads()
-    states = np.concatenate([run.states for run in data.training])
-    if states.shape[1] != len(coordinates):
+    first_run = data.training[0]
+    if first_run.states.shape[1] != len(coordinates):
         raise BadInputError(
-            f"the runs have states of {states.shape[1]} values, but {len(coordinates)} coordinates are given"
+            f"the runs have states of {first_run.states.shape[1]} values, but {len(coordinates)} coordinates are given"
         )
-    mean = states.mean(axis=0, dtype=np.float64)
     features = FeatureMap.for_parameters(
-        data.training[0].parameters,
+        first_run.parameters,
         time=options.time,
         decays=options.decays,
         frequencies=options.frequencies,
+        modulated=options.modulated,
         state_modes=options.state_modes,
         history_modes=options.history_modes,
     )
-    seen = max(options.state_modes, options.history_modes)
-    state_basis = pod(_thinned(states - mean), seen)[0] if seen else np.zeros((0, states.shape[1]))
-    if len(state_basis) < seen:
-        raise BadInputError(
-            f"the runs span {len(state_basis)} state modes, {seen} were asked for; make more runs or ask for fewer"
-        )
-    # What a file holds in single precision must be what is trained with.
-    functions = np.concatenate([mean[None], state_basis]).astype(np.float32)
-    order = max(BASES.index(options.base) - 1, 0)
-    training = _steps(data.training, features, functions.astype(np.float64), options.base, order)
-    validation = _steps(data.validation, features, functions.astype(np.float64), options.base, order)
-    modes, singular, _ = pod(_thinned(training.rest), options.modes)
-    if not len(modes):
-        raise BadInputError("the base alone reproduces every training run: there is nothing for a network to learn")
-    functions = np.concatenate([functions, modes.astype(np.float32)])
-    modes = functions[1 + seen :].astype(np.float64)
-
+    chosen, misses = choose_functions(data, options)
+    basis: Basis = basis_on(coordinates, chosen)
     torch.manual_seed(seed)
-    basis = basis_on(coordinates, functions)
     if options.basis == "trunk":
-        basis = _as_trunk(coordinates, functions, options, seed, 0.5 * seconds)
+        basis = as_trunk(coordinates, chosen, options.trunk_width, seed, 0.5 * seconds)
         seconds *= 0.5
-        functions = basis.at(coordinates)
-        # The trunk's functions are neither those of the POD nor orthonormal: see and answer in their terms.
-        training = _steps(data.training, features, functions[: 1 + seen], options.base, order)
-        validation = _steps(data.validation, features, functions[: 1 + seen], options.base, order)
-        modes = functions[1 + seen :]
-    projector = np.linalg.pinv(modes @ modes.T, rcond=1e-12, hermitian=True) @ modes
-    network = CoefficientNetwork(features.size, len(modes), options.width, options.depth, options.ensemble)
-    tensors = [torch.from_numpy(np.ascontiguousarray(a)) for a in (training.features, training.rest @ projector.T)]
-    unseen = [torch.from_numpy(np.ascontiguousarray(a)) for a in (validation.features, validation.rest @ projector.T)]
-    network.fit_linear(tensors[0], tensors[1], options.ridge)
+    # A trunk's functions are neither those of the POD nor orthonormal: see and answer in terms of what is used.
+    functions = basis.at(coordinates)
+    seen = max(options.state_modes, options.history_modes)
+    modes = functions[1:] if options.shared else functions[1 + seen :]
+    modes = modes[: options.modes]
+    projector = least_squares(modes)
+    training = _steps(data.training, features, functions[: 1 + seen], projector, options.base)
+    validation = _steps(data.validation, features, functions[: 1 + seen], projector, options.base)
+    first = features.size - options.state_modes - options.history_modes
+    quadratic = (first, min(options.quadratic_modes, options.state_modes))
+    network = CoefficientNetwork(features.size, len(modes), options.width, options.depth, options.ensemble, quadratic)
+    network.fit_linear(training[0], training[1], options.ridge)
     scale = network.outputs.scale
     importance = (scale / scale.max()) ** options.weight_power / scale
 
@@ -121,7 +93,7 @@ def train_basis_surrogate(
     for member, single in enumerate(network.networks):
         # Each member learns alone, so that their spread tells something.
         def answer(inputs: torch.Tensor, single: torch.nn.Module = single) -> torch.Tensor:
-            standard = network.inputs(inputs)
+            standard = network.inputs(network.with_products(inputs))
             result: torch.Tensor = network.outputs.inverse(
                 network.linear(standard) + network.rest.inverse(single(standard))
             )
@@ -130,8 +102,8 @@ def train_basis_surrogate(
         share = 1.0 / options.ensemble
         result = fit_network(
             single,
-            tensors,
-            unseen,
+            training,
+            validation,
             FitSettings(
                 epochs=options.epochs,
                 batch=options.batch,
@@ -150,7 +122,8 @@ def train_basis_surrogate(
         network,
         features,
         base=options.base,
-        scale=float(np.sqrt(np.mean(np.sum(np.square(states, dtype=np.float64), axis=1)))),
+        shared=options.shared,
+        scale=float(np.sqrt(np.mean([np.sum(np.square(run.states)) / len(run.states) for run in data.training]))),
     )
     surrogate.place(coordinates)
     errors, alone = one_step_errors(surrogate, data.validation)
@@ -159,36 +132,18 @@ def train_basis_surrogate(
         "validation_error_95": float(np.quantile(errors, 0.95)),
         "base_error": float(np.median(alone)),
         "base_error_95": float(np.quantile(alone, 0.95)),
-        "basis_misses": float(np.sum(singular[len(modes) :] ** 2) / np.sum(singular**2)),
+        "basis_misses": misses,
         "epochs": float(epochs),
     }
 
 
-def _as_trunk(coordinates: Array, functions: Array, options: BasisOptions, seed: int, seconds: float) -> Basis:
-    """Fit a network of the point to the functions."""
-    points = torch.from_numpy(np.ascontiguousarray(coordinates, dtype=np.float64))
-    values = torch.from_numpy(np.ascontiguousarray(functions.T, dtype=np.float64))
-    trunk = Trunk(points.shape[1], options.trunk_width, 2, len(functions))
-    trunk.inputs.fit(points)
-    trunk.outputs.fit(values)
-    scale = trunk.outputs.scale
-
-    def loss(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-        squares: torch.Tensor = ((output - target) / scale) ** 2
-        return squares.mean()
-
-    # A fit of known functions has nothing unseen to be validated on: all points are both.
-    settings = FitSettings(epochs=400, batch=512, polish=40, seed=seed, seconds=seconds)
-    fit_network(trunk, [points, values], [points, values], settings, loss=loss)
-    return TrunkBasis(trunk)
-
-
 def queries(run: Trajectory, order: int) -> Iterator[tuple[Query, Array]]:
     """Yield each step of a run that has `order` states before its first as a query, with the state it leads to."""
+    starts = run.starts
     for j in range(order, len(run.times) - 1):
-        history = tuple(Snapshot(float(run.times[i]), run.states[i]) for i in range(j - 1, max(j - 4, -1), -1))
+        history = tuple(Snapshot(float(run.times[i]), starts[i]) for i in range(j - 1, max(j - 4, -1), -1))
         t, t_end = float(run.times[j]), float(run.times[j + 1])
-        yield Query(run.states[j], t, t_end - t, step=j, parameters=run.parameters, history=history), run.states[j + 1]
+        yield Query(starts[j], t, t_end - t, step=j, parameters=run.parameters, history=history), run.states[j + 1]
 
 
 def one_step_errors(surrogate: BasisSurrogate, runs: Sequence[Trajectory]) -> tuple[Float64, Float64]:
@@ -205,27 +160,24 @@ def one_step_errors(surrogate: BasisSurrogate, runs: Sequence[Trajectory]) -> tu
     return np.array(errors), np.array(alone)
 
 
-def _steps(runs: Sequence[Trajectory], features: FeatureMap, functions: Float64, base: str, order: int) -> _Steps:
-    mean, seen = functions[0], functions[1:]
-    projector = np.linalg.pinv(seen @ seen.T, rcond=1e-12, hermitian=True) @ seen if len(seen) else seen
+def _steps(
+    runs: Sequence[Trajectory], features: FeatureMap, functions: Float64, projector: Float64, base: str
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return features and coefficients of what is to be added to the base, for all steps of some runs."""
+    mean, order = functions[0], max(BASES.index(base) - 1, 0)
+    to_state = least_squares(functions[1:])
     # Without a history there is no last change to see: these steps would be trained on a zero that means nothing.
     first = max(order, 1 if features.history_modes else 0)
-    rows, rests = [], []
+    rows, answers = [], []
     for run in runs:
-        coefficients = (run.states - mean) @ projector.T
+        seen = (run.starts - mean) @ to_state.T
         for j, (query, truth) in enumerate(queries(run, first), first):
-            change = coefficients[j] - coefficients[j - 1] if j else np.zeros(len(seen))
-            rows.append(features(run.parameters, query.t_end, query.dt, list(coefficients[j]), list(change)))
-            rests.append(truth - (mean if base == "mean" else extrapolated(query, order)))
+            change = seen[j] - seen[j - 1] if j else np.zeros(len(to_state))
+            rows.append(features(run.parameters, query.t_end, query.dt, list(seen[j]), list(change)))
+            answers.append(projector @ (truth - (mean if base == "mean" else extrapolated(query, order))))
     if not rows:
         raise BadInputError("the runs are too short: no step has the history that the base needs")
-    return _Steps(np.array(rows), np.array(rests))
-
-
-def _thinned(snapshots: Float64) -> Float64:
-    """Return at most `_MOST_SNAPSHOTS` rows, evenly spread: a decomposition costs the square of their number."""
-    stride = -(-len(snapshots) // _MOST_SNAPSHOTS)
-    return snapshots[::stride]
+    return torch.from_numpy(np.array(rows)), torch.from_numpy(np.array(answers))
 
 
 def _part(progress: Callable[[float, str], None], start: float, share: float) -> Callable[[float, str], None]:

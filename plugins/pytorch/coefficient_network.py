@@ -10,6 +10,8 @@ from torch import Tensor, nn
 class CoefficientNetwork(nn.Module):
     """Standardise, apply a linear map and add the mean of small networks; undo the standardisation of the output.
 
+    Products of some features with each other may be features, too: an evolution with a quadratic nonlinearity is
+    linear in them (operator inference, Peherstorfer and Willcox, doi:10.1016/j.cma.2016.03.025).
     The linear map is fitted in closed form, so that the networks start at zero and learn only what is not linear.
 
     Args:
@@ -18,13 +20,26 @@ class CoefficientNetwork(nn.Module):
         width: Width of the hidden layers.
         depth: Number of hidden layers.
         members: Number of networks.
+        quadratic: First feature and number of those whose products are features, too.
         activation: See `MLP`.
     """
 
     def __init__(
-        self, n_features: int, n_coefficients: int, width: int, depth: int, members: int = 1, activation: str = "gelu"
+        self,
+        n_features: int,
+        n_coefficients: int,
+        width: int,
+        depth: int,
+        members: int = 1,
+        quadratic: tuple[int, int] = (0, 0),
+        activation: str = "gelu",
     ) -> None:
         super().__init__()
+        self.n_features, self.quadratic = n_features, quadratic
+        pairs = [(i, j) for i in range(quadratic[1]) for j in range(i + 1)]
+        self._left = [quadratic[0] + i for i, _ in pairs]
+        self._right = [quadratic[0] + j for _, j in pairs]
+        n_features += len(pairs)
         self.inputs = Normaliser(n_features)
         self.outputs = Normaliser(n_coefficients)
         self.rest = Normaliser(n_coefficients)
@@ -44,11 +59,17 @@ class CoefficientNetwork(nn.Module):
 
     def members(self, features: Tensor) -> Tensor:
         """Return the coefficients of each network, shape `(members, ..., n_coefficients)`."""
-        inputs = self.inputs(features)
+        inputs = self.inputs(self.with_products(features))
         linear = self.linear(inputs)
         return torch.stack(
             [self.outputs.inverse(linear + self.rest.inverse(network(inputs))) for network in self.networks]
         )
+
+    def with_products(self, features: Tensor) -> Tensor:
+        """Return the features and the products of the quadratic ones."""
+        if not self._left:
+            return features
+        return torch.cat([features, features[..., self._left] * features[..., self._right]], dim=-1)
 
     def fit_linear(self, features: Tensor, coefficients: Tensor, ridge: float) -> None:
         """Fit both normalisers, then the linear map by ridge regression.
@@ -58,6 +79,7 @@ class CoefficientNetwork(nn.Module):
             coefficients: Shape `(n, n_coefficients)`.
             ridge: Regularisation relative to the unit variance of the standardised features.
         """
+        features = self.with_products(features)
         inputs = self.inputs.fit(features)(features)
         targets = self.outputs.fit(coefficients)(coefficients)
         with torch.no_grad():

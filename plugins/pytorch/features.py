@@ -25,6 +25,7 @@ class FeatureMap:
         step: Whether the length of the step is a feature.
         decays: Rates r of features exp(-r t).
         frequencies: Names of parameters f that give features sin(2 pi f t) and cos(2 pi f t).
+        modulated: Names of parameters that are features times each of these sines and cosines, too.
         state_modes: Number of coefficients of the state.
         history_modes: Number of coefficients of the last change of the state.
     """
@@ -34,6 +35,7 @@ class FeatureMap:
     step: bool = False
     decays: tuple[float, ...] = ()
     frequencies: tuple[str, ...] = ()
+    modulated: tuple[str, ...] = ()
     state_modes: int = 0
     history_modes: int = 0
 
@@ -48,7 +50,8 @@ class FeatureMap:
         plain = dict(settings)
         plain["parameters"] = tuple((str(name), int(size)) for name, size in plain["parameters"])
         plain["decays"] = tuple(float(rate) for rate in plain["decays"])
-        plain["frequencies"] = tuple(str(name) for name in plain["frequencies"])
+        for key in ("frequencies", "modulated"):
+            plain[key] = tuple(str(name) for name in plain[key])
         return cls(**plain)
 
     def settings(self) -> dict[str, Any]:
@@ -59,7 +62,8 @@ class FeatureMap:
     def size(self) -> int:
         """Number of features."""
         given = sum(size for _, size in self.parameters)
-        clock = int(self.time) + int(self.step) + len(self.decays) + 2 * len(self.frequencies)
+        clock = int(self.time) + int(self.step) + len(self.decays)
+        clock += 2 * len(self.frequencies) * (1 + len(self.modulated))
         return given + clock + self.state_modes + self.history_modes
 
     def __call__(
@@ -82,7 +86,11 @@ class FeatureMap:
         clock += [math.exp(-rate * t_end) for rate in self.decays]
         for name in self.frequencies:
             phase = 2.0 * math.pi * float(self._parameter(parameters, name, 1)[0]) * t_end
-            clock += [math.sin(phase), math.cos(phase)]
+            waves = [math.sin(phase), math.cos(phase)]
+            clock += waves
+            for other in self.modulated:
+                factor = float(self._parameter(parameters, other, 1)[0])
+                clock += [factor * wave for wave in waves]
         parts.append(np.array(clock, dtype=np.float64))
         parts += [np.asarray(state[: self.state_modes]), np.asarray(change[: self.history_modes])]
         return np.concatenate(parts).astype(np.float64, copy=False)

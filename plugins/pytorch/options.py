@@ -42,6 +42,9 @@ class BasisOptions(Options):
         time: Whether the network sees the time at the end of the step.
         decays: Rates r of further features exp(-r t).
         frequencies: Names of parameters f that give features sin(2 pi f t) and cos(2 pi f t).
+        modulated: Names of parameters that are features times each of these sines and cosines, too.
+        quadratic_modes: Number of leading coefficients of the state whose products with each other are features.
+        shared: Whether state and answer share their modes: a smaller file and a faster proposal.
         basis: `pod`, or `trunk`: networks of the point, fitted to the POD and known at any point.
         trunk_width: Width of the two hidden layers of the trunk.
         width: Width of the hidden layers.
@@ -63,6 +66,9 @@ class BasisOptions(Options):
     time: bool = True
     decays: tuple[float, ...] = ()
     frequencies: tuple[str, ...] = ()
+    modulated: tuple[str, ...] = ()
+    quadratic_modes: int = Field(default=0, ge=0)
+    shared: bool = False
     basis: Literal["pod", "trunk"] = "pod"
     trunk_width: int = Field(default=64, ge=1)
     width: int = Field(default=64, ge=1)
