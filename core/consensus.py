@@ -193,10 +193,9 @@ class FaultAwareCommunicator:
     def _unwind(self, root: int, cause: str, error: BaseException | None = None) -> NoReturn:
         kind = "interrupt" if isinstance(error, _INTERRUPTIONS) else "fault"
         label, step, kind, cause = self.raw.bcast((self._label, self._step, kind, cause), root=root)
-        agreed: Exception
-        agreed = _interruption(label, root, step) if kind == "interrupt" else rank_fault(label, root, step, cause)
-        self.fault = agreed
-        raise agreed from (error if root == self.rank else None)
+        interrupted = kind == "interrupt"
+        self.fault = _interruption(label, root, step) if interrupted else rank_fault(label, root, step, cause)
+        raise self.fault from (error if root == self.rank else None)
 
     def _disagree(self, kind: float) -> NoReturn:
         names = {number: name for name, number in _KINDS.items()}

@@ -62,7 +62,7 @@ class RejectedProposals:
         self._resume = resume
         self._written = -1
         self._samples: list[dict[str, Any]] = []
-        self._values: dict[str, Array] = {}
+        self._values: list[tuple[Array, Array, Array]] = []
 
     def fit_to(self, sample_bytes: int) -> None:
         """Bound memory, disk and time by the size of a state (not collective).
@@ -88,7 +88,7 @@ class RejectedProposals:
         Args:
             query: The question.
             source: Who proposed.
-            proposal: The rejected values, shape `(n_owned,)`.
+            proposal: The rejected values, shape `(n_owned,)`, in memory that nobody writes to any more.
             answer: The values that were committed instead.
         """
         if self._limit <= 0 or self.failure:
@@ -98,11 +98,10 @@ class RejectedProposals:
             return
         self._credit -= self._price
         state = query.state
-        if not self._values or self._values["state"].shape[1:] != state.shape:
+        if self._values and self._values[0][0].shape != state.shape:
             self.flush()
-            self._values = {name: np.empty((self._batch, *state.shape), state.dtype) for name in _ARRAYS}
-        for name, values in zip(_ARRAYS, (state, proposal, answer), strict=True):
-            self._values[name][len(self._samples)] = values
+        # Sample by sample: the first touch of a buffer for the whole batch costs milliseconds.
+        self._values.append((state.copy(), proposal, answer.copy()))
         self._samples.append(_described(query, source))
         self.count += 1
         if len(self._samples) >= self._batch:
@@ -113,7 +112,8 @@ class RejectedProposals:
         if not self._samples:
             return
         samples, self._samples = self._samples, []
-        arrays = {name: values[: len(samples)] for name, values in self._values.items()}
+        kept, self._values = self._values, []
+        arrays = {name: np.stack(parts) for name, parts in zip(_ARRAYS, zip(*kept, strict=True), strict=True)}
         try:
             self._directory.mkdir(parents=True, exist_ok=True)
             if self._written < 0:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 from cosolve.core.arrays import Array
 from cosolve.core.asking import Asking, Trial
@@ -26,14 +26,10 @@ from cosolve.core.tournament import PREVIOUS, Tournament
 from cosolve.core.transaction import OpenTransaction
 from cosolve.core.verdict import Decision, Grade, Verdict
 from cosolve.core.verifier import Verifier
+from cosolve.core.watchdog import Heartbeat
 
+_BYTES = 8  # of one value
 _MODES = ("replace", "correct", "initial_guess", "shadow", "off")
-
-
-class Heartbeat(Protocol):
-    """What is told that the run is alive: the watchdog."""
-
-    def beat(self) -> None: ...  # noqa: D102
 
 
 class Session:
@@ -106,6 +102,7 @@ class Session:
         self._tournament = Tournament()
         self._known: tuple[Surrogate, ...] = ()
         self._bound: list[Surrogate] = []
+        self._fitted = False
         self._recording = Recording(mode, self._transaction, ledger, hooks)
 
     # The primitive
@@ -158,6 +155,11 @@ class Session:
                 self.consensus.run(f"surrogate {proposer.name!r}", step, partial(proposer.bind, self.solver))
                 self._bound.append(proposer)
         self._known = tuple(proposers)
+        if self.ledger is not None and not self._fitted:
+            label = f"solver {self.solver.name!r}"
+            self.consensus.run(label, step, lambda: self.solver.n_owned, vote=lambda owned: _BYTES * float(owned))
+            self.ledger.rejected.fit_to(int(self.consensus.vote))
+            self._fitted = True
 
     def memory(self) -> dict[str, Any]:
         """Return what governor and tournament know, as JSON values for a checkpoint (not collective)."""
@@ -202,9 +204,6 @@ class Session:
             consensus.comm.output_failure = self.ledger.failure
         if proposers != self._known:
             self.bind(proposers, step=query.step)
-            if self.ledger is not None:
-                consensus.run("snapshot", query.step, lambda: None, vote=lambda _: float(query.state.nbytes))
-                self.ledger.rejected.fit_to(int(consensus.vote))
         consensus.run("snapshot", query.step, lambda: self._transaction.begin(query, proposers))
         if consensus.interrupted:
             raise InterruptedRunError(f"interrupted before step {query.step}; nothing of it was tried")
@@ -324,18 +323,9 @@ class Session:
             f"(t = {query.t:.6g}, dt = {query.dt:.6g}): {'; '.join(end.failures)}. "
             "The state is that of the last accepted step; choose a smaller step, more iterations or a looser tolerance"
         )
+        verdicts, asked = tuple(trial.verdicts), tuple(trial.asked)
         return Outcome(
-            query.state,
-            query.t,
-            "",
-            verdict,
-            tuple(trial.verdicts),
-            None,
-            end.status,
-            message,
-            trial.cost,
-            end.rung,
-            tuple(trial.asked),
+            query.state, query.t, "", verdict, verdicts, None, end.status, message, trial.cost, end.rung, asked
         )
 
     def _outcome(
@@ -347,19 +337,8 @@ class Session:
         solve: SolveResult | None = None,
         rung: str = "",
     ) -> Outcome:
-        return Outcome(
-            value,
-            trial.query.t_end,
-            source,
-            verdict,
-            tuple(trial.verdicts),
-            solve,
-            Status.SUCCESS,
-            "",
-            trial.cost,
-            rung,
-            tuple(trial.asked),
-        )
+        verdicts, asked, t_end = tuple(trial.verdicts), tuple(trial.asked), trial.query.t_end
+        return Outcome(value, t_end, source, verdict, verdicts, solve, Status.SUCCESS, "", trial.cost, rung, asked)
 
     def _compare(self, trial: Trial, prediction: Prediction, value: Array) -> None:
         """Note what a shadow proposal was away from the solver's value, relative in the solver's norm."""

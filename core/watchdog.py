@@ -17,7 +17,7 @@ import math
 import os
 import sys
 import time
-from typing import Final
+from typing import Final, Protocol
 
 from cosolve.core.errors import WATCHDOG_EXIT_CODE, BadInputError
 
@@ -46,6 +46,12 @@ class _TimerSpec(ctypes.Structure):
     """`struct itimerspec`: interval, then first expiry, each in seconds and nanoseconds."""
 
     _fields_ = tuple((name, ctypes.c_long) for name in ("every_s", "every_ns", "first_s", "first_ns"))
+
+
+class Heartbeat(Protocol):
+    """What a session tells that the run is alive: a watchdog, or a test's stand-in."""
+
+    def beat(self) -> None: ...  # noqa: D102
 
 
 class Watchdog:

@@ -12,6 +12,7 @@ import pytest
 from cosolve.core.errors import BadInputError, OutputError
 from cosolve.core.governor import Governor
 from cosolve.core.ledger import LEDGER_NAME, Ledger, encode, read_ledger
+from cosolve.core.loop import Loop
 from cosolve.core.prediction import Prediction
 from cosolve.core.query import Query
 from cosolve.core.rejected import read_rejected
@@ -175,3 +176,17 @@ def test_what_plugins_note_is_recorded_whatever_it_is(tmp_path: Path) -> None:
     assert first["proposals"] == {"noting": {"copies": 2, "pair": {"(1, 2)": 3}}}
     assert (second["step"], second["source"]) == (1, "solver")
     assert second["lost"].startswith("RecursionError")
+
+
+def test_what_is_kept_of_rejections_is_bounded_by_the_size_of_a_state_in_a_loop_too(tmp_path: Path) -> None:
+    class Wrong(Surrogate):
+        name = "wrong"
+
+        def _predict(self, query: Query) -> Prediction:
+            return Prediction(query.state + 1.0)
+
+    with Ledger(tmp_path) as ledger:
+        session = Session(MeanFieldSolver(200_000), RatioVerifier(), governor=Governor("off"), ledger=ledger)
+        Loop(session, [Wrong()], t_end=0.8, dt=0.1).run().raise_on_failure()
+        # Two are free; 0.5 % of the work of eight steps does not pay for 16 ms of writing.
+        assert (ledger.rejected.seen, ledger.rejected.count) == (8, 2)
