@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from numbers import Real
 from pathlib import Path
 from typing import Any, ClassVar, TypeAlias
 
@@ -73,7 +74,8 @@ class TimeLoop(Coupling):
         t, t_end, dt = span
         self.span = (t, t_end if options.t_end is None else options.t_end, dt if options.dt is None else options.dt)
         check_span(*self.span)
-        self.proposers: list[Surrogate] = list(context.proposers)
+        self.proposers: list[Surrogate] = proposers_of(context.proposers)
+        check_solver(context.solver, self.span[2])
         if context.session.mode == "initial_guess" and options.classical_starts:
             self.proposers += classical_starts({proposer.name for proposer in self.proposers})
         self._on_step = on_step
@@ -124,10 +126,10 @@ def time_loop(
 ) -> Result:
     """Run a hybrid time loop from a user's own script (collective).
 
-    ```python
-    result = cosolve.time_loop(solver, [surrogate], t_end=1.0, dt=0.01, directory="runs/mine")
-    print(result.stats["accepted"], "of", result.stats["steps"], "steps came from the surrogate")
-    ```
+    Example::
+
+        result = cosolve.time_loop(solver, [surrogate], t_end=1.0, dt=0.01, directory="runs/mine")
+        print(result.stats["accepted"], "of", result.stats["steps"], "steps came from the surrogate")
 
     Args:
         solver: The classical solver; its residual judges, and it takes over where a proposal fails.
@@ -150,13 +152,15 @@ def time_loop(
         The result: final state, status, verdicts, counts and costs.
 
     Raises:
-        BadInputError: The time span or an option has no meaning.
+        BadInputError: The time span or an option has no meaning, the solver cannot be stepped, or what was given is no
+            solver or no surrogate.
         NotConvergedError: The solver did not converge and no rung of the ladder was left.
         RankFaultError: Code failed on a rank where no fallback could take over; raised on every rank.
         OutputError: The output folder cannot be written.
     """
     check_span(t, t_end, dt)
-    chosen = [proposers] if isinstance(proposers, Surrogate) else list(proposers)
+    check_solver(solver, dt)
+    chosen = proposers_of(proposers)
     if verifier is None and mode not in ("off", "initial_guess"):
         verifier = Registry.discover().load("verifier", "residual", where="time_loop")()
     folder = None if directory is None else Path(directory)
@@ -185,8 +189,61 @@ def classical_starts(taken: set[str]) -> list[Surrogate]:
     return [registry.load("surrogate", name, where="time_loop")() for name in CLASSICAL_STARTS if name not in taken]
 
 
+def check_solver(solver: Any, dt: float) -> None:
+    """Check that the solver is one, and can be stepped.
+
+    Raises:
+        BadInputError: It is not, or was closed, or its form has no time step; says what to do.
+    """
+    if isinstance(solver, type):
+        raise BadInputError(f"time_loop needs a solver, found the class {solver.__name__}; make one: {_called(solver)}")
+    if not isinstance(solver, Solver):
+        raise BadInputError(
+            f"time_loop needs a solver, found {type(solver).__name__}; wrap a UFL form as "
+            "FormSolver(F, u, previous=u_n, dt=dt), or derive a class of your own from cosolve.Solver"
+        )
+    why = solver.unfit("step", dt)
+    if why:
+        raise BadInputError(f"{why}.")
+
+
+def proposers_of(given: Any) -> list[Surrogate]:
+    """Return the surrogates that were given, one or several.
+
+    Raises:
+        BadInputError: Something else was given (a bare network, a class, a name); says how to make a surrogate of it.
+    """
+    several = isinstance(given, Sequence) and not isinstance(given, str | bytes)
+    chosen = list(given) if several else [given]
+    for one in chosen:
+        if isinstance(one, Surrogate):
+            continue
+        if isinstance(one, type):
+            what, cure = f"the class {one.__name__}", f"make one: {_called(one)}"
+        elif isinstance(one, str):
+            what, cure = f"the text {one!r}", "pass the object; names belong into a case file"
+        elif one is None:
+            what, cure = "None", "leave the proposers out for the classical run"
+        else:
+            what = f"an object of {type(one).__module__}.{type(one).__qualname__}"
+            cure = (
+                "wrap a torch.nn.Module as cosolve.plugins.pytorch.TorchSurrogate(module), or derive a class of your "
+                "own from cosolve.Surrogate"
+            )
+        raise BadInputError(f"a proposer must be a surrogate, found {what}; {cure}")
+    return chosen
+
+
+def _called(cls: type) -> str:
+    return f"{cls.__name__}(...)" if "__init__" in vars(cls) else f"{cls.__name__}()"
+
+
 def check_span(t: float, t_end: float, dt: float) -> None:
     """Raise `BadInputError` unless `t < t_end` and `dt > 0`, all finite."""
+    given: dict[str, object] = {"t": t, "t_end": t_end, "dt": dt}
+    for name, value in given.items():
+        if isinstance(value, bool) or not isinstance(value, Real):
+            raise BadInputError(f"{name} of a time loop must be a number, found {value!r}")
     if not (math.isfinite(t) and math.isfinite(t_end) and t < t_end):
         raise BadInputError(f"the end of a time loop must come after its start, found t = {t!r} and t_end = {t_end!r}")
     if not (math.isfinite(dt) and dt > 0.0):

@@ -14,6 +14,7 @@ from cosolve.core.arrays import Array
 from cosolve.core.consensus import FaultBox
 from cosolve.core.errors import BadInputError, unknown_name
 from cosolve.core.query import Query
+from cosolve.plugins.fenicsx.form_check import check_constants, check_previous
 from petsc4py import PETSc
 
 INSERT, ADD = PETSc.InsertMode.INSERT, PETSc.InsertMode.ADD
@@ -66,6 +67,10 @@ class Assembly:
         update: Callable[[float], None] | None = None,
         null_space: Any = None,
     ) -> None:
+        if not isinstance(form, ufl.Form):
+            raise BadInputError(
+                f"the residual form must be a UFL form, found {type(form).__name__}; write F = ... * ufl.dx and pass F"
+            )
         if len(form.arguments()) != 1:
             raise BadInputError(
                 f"the residual form must have one test function and no trial function, but has {len(form.arguments())} "
@@ -75,6 +80,8 @@ class Assembly:
             raise BadInputError(
                 "the residual form does not contain the unknown u; put the function u, not a TrialFunction"
             )
+        check_previous(form, u, previous)
+        check_constants(form, t=t, dt=dt, parameters=parameters or {}, moves_elsewhere=bool(bcs) or update is not None)
         self.form = form
         self.u = u
         self.space = u.function_space

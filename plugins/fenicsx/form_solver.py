@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from typing import Any, ClassVar
 
 import numpy as np
 from cosolve.core.arrays import Array
 from cosolve.core.consensus import Consensus, FaultAwareCommunicator
 from cosolve.core.errors import BadInputError, unknown_name
-from cosolve.core.query import Query
+from cosolve.core.query import Query, Transaction
 from cosolve.core.solver import ResidualMeasure, Solver, SolveResult
-from cosolve.plugins.fenicsx import petsc_options
+from cosolve.plugins.fenicsx import petsc_options, prefixes
 from cosolve.plugins.fenicsx.assembly import Assembly
 from cosolve.plugins.fenicsx.blocks import Blocks, dof_coordinates
+from cosolve.plugins.fenicsx.form_check import check_number, why_no_step
 from cosolve.plugins.fenicsx.functionals import Functionals, L2Norm
 from cosolve.plugins.fenicsx.newton import Newton
 from cosolve.plugins.fenicsx.null_space import null_space_of
@@ -27,10 +29,10 @@ logger = logging.getLogger(__name__)
 class FormSolver(Solver):
     """Solves `F(u; v) = 0` for one step or a steady state, and measures any candidate by the same residual.
 
-    ```python
-    F = (u - u_n) / dt * v * dx + k * inner(grad(u), grad(v)) * dx - f * v * dx
-    solver = FormSolver(F, u, previous=u_n, bcs=[bc], dt=dt, rtol=1e-6, prefix="heat_")
-    ```
+    Example::
+
+        F = (u - u_n) / dt * v * dx + k * inner(grad(u), grad(v)) * dx - f * v * dx
+        solver = FormSolver(F, u, previous=u_n, bcs=[bc], dt=dt, rtol=1e-6, prefix="heat_")
 
     The state is the array of the owned dofs of `u`. The forms are the user's: this class changes the values of `u`,
     of the previous states and of the constants that it was given, and nothing else.
@@ -48,11 +50,14 @@ class FormSolver(Solver):
     Args:
         form: Residual form with one test function; contains the function `u` itself, not a trial function.
         u: The unknown (a `dolfinx.fem.Function`).
-        previous: The function that holds the last accepted state, or several, newest first (BDF2); None for a steady
-            problem. Several need a constant dt.
+        previous: The function of the form that holds the last accepted state, or several, newest first (BDF2); several
+            need a constant dt. None for a steady problem, which `solve` takes and a time loop refuses; an empty
+            sequence for a quasi-static form, which has no memory and may be stepped.
         bcs: Dirichlet conditions. A start or candidate need not meet them: the residual is lifted.
         t: `Constant` that is set to the end time of a step.
-        dt: `Constant` that is set to the length of a step.
+        dt: `Constant` of the form that is set to the length of a step; needed by every step in time, unless the form
+            is quasi-static. A step that is written into the form as a plain number cannot be seen or set: write
+            `dt = fem.Constant(mesh, 0.01)` and use it wherever the form has the step.
         parameters: `Constant` objects by the name under which `Query.parameters` has their values.
         update: Called with the end time before a step is assembled, on every rank; may interpolate, must not
             communicate.
@@ -63,7 +68,8 @@ class FormSolver(Solver):
             query.
         max_iterations: Largest number of Newton iterations (`-<prefix>snes_max_it` wins).
         petsc_options: PETSc options without the prefix. The default linear solver is a direct one (MUMPS).
-        prefix: Prefix of the PETSc options; solvers that live at the same time should have different ones.
+        prefix: Prefix of the PETSc options. Solvers that live at the same time share one only with the same
+            `petsc_options`; by default `cosolve_`, then `cosolve2_`, ... in the order in which they are made.
         invariants: Scalar forms of `u` that are conserved or monotone, by name.
         quantities: Scalar forms of `u` of interest, by name.
         null_space: `"constant"`, functions that span it, or a `PETSc.NullSpace`; taken for the left one, too.
@@ -72,7 +78,8 @@ class FormSolver(Solver):
         predictor: Start of a step that gets none: the previous state, or a polynomial through the last two or three.
 
     Raises:
-        BadInputError: A form, tolerance, block name or option cannot be used.
+        BadInputError: A form, tolerance, block name or option cannot be used; `previous`, `dt` or another constant is
+            not in the form; the prefix is taken. Raised on every rank alike.
     """
 
     name: ClassVar[str] = "fenicsx"
@@ -94,7 +101,7 @@ class FormSolver(Solver):
         reference: Reference = None,
         max_iterations: int = 25,
         petsc_options: Mapping[str, Any] | None = None,
-        prefix: str = "cosolve_",
+        prefix: str | None = None,
         invariants: Mapping[str, Any] | None = None,
         quantities: Mapping[str, Any] | None = None,
         null_space: Any = None,
@@ -102,47 +109,61 @@ class FormSolver(Solver):
         reuse_jacobian: bool = False,
         predictor: Predictor = "previous",
     ) -> None:
-        if not 0.0 <= rtol < 1.0:
-            raise BadInputError(f"rtol must be at least 0 and below 1, found {rtol!r}; 1e-8 is the default")
+        check_number("rtol", rtol, 0.0, 1.0)
+        check_number("max_iterations", max_iterations, 0)
+        for value in atol.values() if isinstance(atol, Mapping) else [atol]:
+            check_number("atol", value, 0.0)
         if predictor not in PREDICTORS:
             raise BadInputError(unknown_name("predictor", predictor, PREDICTORS))
         self._order = PREDICTORS[predictor]
         functions = [] if previous is None else list(previous) if isinstance(previous, (list, tuple)) else [previous]
+        self._no_step = why_no_step(previous_given=previous is not None, dt=dt, has_previous=bool(functions))
         self.u = u
         self.mesh = u.function_space.mesh
         self._closed = False
-        self._null_space, self._owns_null_space = null_space_of(null_space, u)
-        self.assembly = Assembly(
-            form,
-            u,
-            previous=functions,
-            bcs=bcs,
-            jacobian=jacobian,
-            t=t,
-            dt=dt,
-            parameters=parameters,
-            update=update,
-            null_space=self._null_space,
-        )
-        self.comm = FaultAwareCommunicator(self.mesh.comm.Dup())
-        self.blocks = Blocks(u.function_space, bcs, self.comm, block_names)
-        self.prefix = prefix
-        source = functions[0] if functions else u
-        self._initial: Array = source.x.array[: self.assembly.n_owned].copy()
-        self.newton = Newton(
-            self.assembly,
-            self.blocks,
-            prefix=prefix,
-            options=petsc_options or {},
-            max_iterations=max_iterations,
-            reuse_jacobian=reuse_jacobian,
-        )
-        self.rtol = _option(prefix, "snes_rtol", rtol)
-        self.atol = per_block(_option(prefix, "snes_atol", atol), self.blocks.names, "atol")
-        self.reference = ReferenceNorm(self.assembly, self.blocks, reference, self._initial)
-        self._invariants = Functionals(self.assembly, invariants or {}, self.comm, "the invariant")
-        self._quantities = Functionals(self.assembly, quantities or {}, self.comm, "the quantity")
-        self._l2 = L2Norm(self.assembly, self.comm)
+        with ExitStack() as made:
+            self._null_space, owned = null_space_of(null_space, u)
+            if owned:
+                made.callback(self._null_space.destroy)
+            self.assembly = Assembly(
+                form,
+                u,
+                previous=functions,
+                bcs=bcs,
+                jacobian=jacobian,
+                t=t,
+                dt=dt,
+                parameters=parameters,
+                update=update,
+                null_space=self._null_space,
+            )
+            made.callback(self.assembly.close)
+            self.comm = FaultAwareCommunicator(self.mesh.comm.Dup())
+            made.callback(self.comm.Free)
+            self.blocks = Blocks(u.function_space, bcs, self.comm, block_names)
+            source = functions[0] if functions else u
+            self._initial: Array = source.x.array[: self.assembly.n_owned].copy()
+            options = dict(petsc_options or {})
+            self.prefix = prefixes.claim(prefix, options)
+            made.callback(prefixes.release, self.prefix, options)
+            self.newton = Newton(
+                self.assembly,
+                self.blocks,
+                prefix=self.prefix,
+                options=options,
+                max_iterations=max_iterations,
+                reuse_jacobian=reuse_jacobian,
+            )
+            made.callback(self.newton.close)
+            self.rtol = _option(self.prefix, "snes_rtol", rtol)
+            self.atol = per_block(_option(self.prefix, "snes_atol", atol), self.blocks.names, "atol")
+            self.reference = ReferenceNorm(self.assembly, self.blocks, reference, self._initial)
+            made.callback(self.reference.close)
+            self._invariants = Functionals(self.assembly, invariants or {}, self.comm, "the invariant")
+            self._quantities = Functionals(self.assembly, quantities or {}, self.comm, "the quantity")
+            self._l2 = L2Norm(self.assembly, self.comm)
+            # All went well: what was made is freed by `close`, not here.
+            self._made = made.pop_all()
         self._measured: tuple[Query, Array, Array] | None = None
 
     def __enter__(self) -> FormSolver:
@@ -166,6 +187,17 @@ class FormSolver(Solver):
         return dof_coordinates(self.u.function_space)
 
     # Solving
+    def unfit(self, transaction: Transaction, dt: float) -> str:
+        """Return why this solver cannot take such transactions, empty when it can (not collective)."""
+        if self._closed:
+            return f"solver {self.prefix!r} was closed; make a new one, or do all work within its `with` block"
+        if transaction == "step" and dt != 0.0 and self._no_step:
+            return (
+                f"the form of solver {self.prefix!r} cannot be stepped in time: FormSolver was not given "
+                f"{self._no_step}. Without it a step would change nothing in the form. `solve` takes a steady problem"
+            )
+        return ""
+
     def solve(self, x0: Array | None = None, parameters: Mapping[str, Any] | None = None) -> SolveResult:
         """Solve a steady problem from `x0`, by default the initial state (collective)."""
         return self.step(Query(self.initial_state(), parameters=parameters or {}, transaction="solve"), x0)
@@ -177,7 +209,7 @@ class FormSolver(Solver):
         return self._iterate(query, x0, max_iterations)
 
     def _iterate(self, query: Query, start: Array, max_iterations: int | None) -> SolveResult:
-        self._meet()
+        self._meet(query)
         spacing = self._uneven(query)
         if spacing:
             return SolveResult(query.state.copy(), False, spacing)
@@ -212,7 +244,7 @@ class FormSolver(Solver):
 
     def residual(self, query: Query, candidate: Array) -> Array:
         """Return the residual at `candidate`, owned values with lifted boundary conditions (collective)."""
-        self._meet()
+        self._meet(query)
         self.assembly.load(query)
         return self.assembly.residual(candidate).copy()
 
@@ -222,7 +254,7 @@ class FormSolver(Solver):
         Raises:
             RankFaultError: `update` or a form failed on a rank; raised on every rank.
         """
-        self._meet()
+        self._meet(query)
         tolerances = self.tolerances(query)
         residual = self.assembly.residual(candidate)
         norms = self.blocks.norms(residual)
@@ -236,8 +268,15 @@ class FormSolver(Solver):
             tolerances=dict(zip(names, tolerances.tolist(), strict=True)),
         )
 
-    def _meet(self) -> None:
-        """Learn of a rank whose own code failed before PETSc communicates and would wait for it (collective)."""
+    def _meet(self, query: Query | None = None) -> None:
+        """Learn of a rank whose own code failed before PETSc communicates and would wait for it (collective).
+
+        Raises:
+            BadInputError: The solver was closed, or cannot take this query; on every rank alike.
+        """
+        why = self.unfit("solve" if query is None else query.transaction, 0.0 if query is None else query.dt)
+        if why:
+            raise BadInputError(f"{why}.")
         if self.comm.Get_size() > 1:
             self.comm.Barrier()
 
@@ -270,12 +309,7 @@ class FormSolver(Solver):
         if self._closed:
             return
         self._closed = True
-        self.reference.close()
-        self.newton.close()
-        self.assembly.close()
-        if self._owns_null_space:
-            self._null_space.destroy()
-        self.comm.Free()
+        self._made.close()
 
 
 def _option(prefix: str, key: str, default: Any) -> Any:

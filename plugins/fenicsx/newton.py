@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from cosolve.core.arrays import Array
+from cosolve.core.errors import BadInputError
 from cosolve.core.solver import SolveResult
 from cosolve.plugins.fenicsx import petsc_options
 from cosolve.plugins.fenicsx.assembly import Assembly
@@ -42,6 +43,9 @@ class Newton:
         max_iterations: Largest number of iterations of a full solve.
         reuse_jacobian: Keep the factorised Jacobian over iterations and steps until convergence slows down or dt
             changes by more than a fifth.
+
+    Raises:
+        BadInputError: PETSc knows no such type or value of an option; in its own words, on every rank alike.
     """
 
     def __init__(
@@ -77,7 +81,15 @@ class Newton:
         if linear and assembly.null_space is not None:
             linear |= SINGULAR
         self._inserted = petsc_options.insert_defaults(prefix, linear | dict(options))
-        self.snes.setFromOptions()
+        try:
+            self.snes.setFromOptions()
+        except PETSc.Error as error:
+            found = petsc_options.given(prefix)
+            self.close()
+            raise BadInputError(
+                f"PETSc refuses an option of the prefix -{prefix}: {petsc_options.words(error)}. Correct it in "
+                f"petsc_options, in [petsc] or on the command line; found {found}"
+            ) from None
         self.max_iterations = int(self.snes.getTolerances()[3])
         logger.info("PETSc options of this solver have the prefix -%s", prefix)
 
@@ -131,7 +143,7 @@ class Newton:
         try:
             self.snes.solve(None, self._x)
         except PETSc.Error as error:
-            reason = f"PETSc error {error.ierr}"
+            reason = f"PETSc error {error.ierr}: {petsc_options.words(error)}"
             self._stale = True
             return SolveResult(np.full(self.assembly.n_owned, np.nan), False, reason)
         code = self.snes.getConvergedReason()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -41,6 +42,19 @@ def remove(names: list[str]) -> None:
 def number(prefix: str, key: str, default: float) -> float:
     """Return the number that PETSc's database holds for `prefix + key`, else `default` (not collective)."""
     return float(PETSc.Options().getReal(prefix + key, default))
+
+
+def words(error: Any) -> str:
+    """Return PETSc's own words of a `PETSc.Error`, without its trace through the library (not collective)."""
+    lines = [re.sub(r"^\[\d+\] ", "", line).strip() for line in str(error).splitlines()]
+    said = [line for line in lines if line and not line.startswith("error code") and not re.match(r"\w+\(\) at ", line)]
+    return ". ".join(line.rstrip(".") for line in said) or f"PETSc error {error.ierr}"
+
+
+def given(prefix: str) -> str:
+    """Return the options with `prefix` in PETSc's database as one would type them (not collective)."""
+    found = {name: value for name, value in PETSc.Options().getAll().items() if name.startswith(prefix)}
+    return " ".join(f"-{name} {value}".rstrip() for name, value in sorted(found.items()))
 
 
 def unused(prefix: str = "") -> list[str]:

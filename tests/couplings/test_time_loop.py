@@ -9,15 +9,19 @@ import pytest
 pytest.importorskip("dolfinx", reason="FEniCSx is not installed here")
 
 import ufl
+from cosolve.core.coupling import CouplingContext
 from cosolve.core.errors import BadInputError, NotConvergedError
 from cosolve.core.governor import Governor
 from cosolve.core.prediction import Prediction
 from cosolve.core.query import Query
+from cosolve.core.registry import Registry
 from cosolve.core.result import Status
+from cosolve.core.session import Session
 from cosolve.core.surrogate import Surrogate
 from cosolve.core.verdict import Grade
-from cosolve.couplings.time_loop import time_loop
+from cosolve.couplings.time_loop import TimeLoop, time_loop
 from cosolve.plugins.fenicsx import FormSolver, compat
+from cosolve.testing import CouplingContract
 from dolfinx import fem
 from mpi4py import MPI
 
@@ -118,9 +122,63 @@ def test_a_failed_run_raises_by_default_and_is_a_status_on_request() -> None:
     [
         ({"t_end": 0.0, "dt": 0.1}, "the end of a time loop must come after its start"),
         ({"t_end": 1.0, "dt": -0.1}, "dt must be a positive number, found -0.1"),
+        ({"t_end": 1.0, "dt": "0.1"}, "dt of a time loop must be a number, found '0.1'"),
         ({"t_end": 1.0, "dt": 0.1, "mode": "replce"}, "mode must be one of"),
     ],
 )
 def test_bad_input_is_a_sentence(arguments: dict[str, object], sentence: str) -> None:
     with heat() as solver, pytest.raises(BadInputError, match=sentence):
         time_loop(solver, **arguments)
+
+
+class NotASurrogate:
+    pass
+
+
+@pytest.mark.parametrize(
+    ("proposers", "sentence"),
+    [
+        (
+            NotASurrogate(),
+            r"a proposer must be a surrogate, found an object of .*NotASurrogate; wrap a torch.nn.Module",
+        ),
+        ([NotASurrogate], "a proposer must be a surrogate, found the class NotASurrogate; make one"),
+        (Knows, r"a proposer must be a surrogate, found the class Knows; make one: Knows\(...\)"),
+        ("fno", "a proposer must be a surrogate, found the text 'fno'"),
+        (None, "a proposer must be a surrogate, found None; leave the proposers out"),
+    ],
+)
+def test_what_is_no_surrogate_is_told_how_to_become_one(proposers: object, sentence: str) -> None:
+    with heat() as solver, pytest.raises(BadInputError, match=sentence):
+        time_loop(solver, proposers, t_end=0.1, dt=0.01)
+
+
+def test_a_bare_network_is_told_how_to_become_a_surrogate() -> None:
+    torch = pytest.importorskip("torch")
+    with (
+        heat() as solver,
+        pytest.raises(BadInputError, match=r"torch\..*Linear; wrap .* as .*TorchSurrogate"),
+    ):
+        time_loop(solver, torch.nn.Linear(2, 2), t_end=0.1, dt=0.01)
+
+
+@pytest.mark.parametrize(
+    ("solver", "sentence"),
+    [
+        (FormSolver, r"time_loop needs a solver, found the class FormSolver; make one: FormSolver\(...\)"),
+        (NotASurrogate(), "time_loop needs a solver, found NotASurrogate; wrap a UFL form as FormSolver"),
+    ],
+)
+def test_what_is_no_solver_is_a_sentence(solver: object, sentence: str) -> None:
+    with pytest.raises(BadInputError, match=sentence):
+        time_loop(solver, t_end=0.1, dt=0.01)
+
+
+class TestTimeLoopContract(CouplingContract):
+    rtol = 1e-5
+
+    def make(self, surrogates: list[Surrogate]) -> TimeLoop:
+        solver = heat(rtol=1e-8)
+        verifier = Registry.discover().load("verifier", "residual")()
+        session = Session(solver, verifier, governor=Governor("off"))
+        return TimeLoop(CouplingContext(session, solver, surrogates, verifier), (0.0, 0.05, 0.01))

@@ -97,7 +97,7 @@ def test_the_reference_can_be_given_and_is_checked() -> None:
         assert solver.tolerances(Query(solver.initial_state(), 3.0, 0.01))[0] == 2.0
     with pytest.raises(BadInputError, match="reference must be a finite number"):
         heat(4, reference=-1.0, prefix="negative_")
-    with pytest.raises(BadInputError, match="rtol must be at least 0 and below 1"):
+    with pytest.raises(BadInputError, match="rtol must be a number of at least 0 and below 1"):
         heat(4, rtol=-1e-3, prefix="rtol_")
 
 
