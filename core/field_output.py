@@ -107,9 +107,11 @@ class FieldOutput:
 def _fields_of(result: Result, last_source: str) -> tuple[dict[str, Array], tuple[str, ...]]:
     """Return all fields of a result with `source`, and the names behind its numbers.
 
-    Where the result brings no field `source`, all of the state has the source of the last transaction.
+    A result that names fields of its own is shown by these, another one by its plain value. Where the result brings no
+    field `source`, all of the state has the source of the last transaction.
     """
-    fields: dict[str, Array] = {"value": result.value, **result.fields}
+    named = any(name != _SOURCE for name in result.fields)
+    fields: dict[str, Array] = dict(result.fields) if named else {"value": result.value, **result.fields}
     if _SOURCE in fields:
         if not result.sources:
             raise BadInputError("a result with the field 'source' needs the names behind its numbers in `sources`")

@@ -75,13 +75,14 @@ class ComparedOptions(BaseModel):
     """Options of the coupling `compared_cycle_jump`.
 
     Attributes:
-        steps: Steps in a period of full stepping: its error is then about the hybrid's.
+        steps: Steps in a period of full stepping, fewer and more than it needs for the hybrid's error: its cost at that
+            error is interpolated.
         classical_steps: Steps in a period of the classical cycle jump.
         repeats: Runs of the hybrid and of the classical jump whose median is shown; full stepping is run once.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    steps: int = Field(default=24, ge=8, le=1000)
+    steps: tuple[int, ...] = Field(default=(16, 20, 24), min_length=2)
     classical_steps: int = Field(default=16, ge=8, le=1000)
     repeats: int = Field(default=3, ge=1, le=100)

@@ -11,7 +11,7 @@ settings chosen on validation runs.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -75,11 +75,14 @@ def reference(solver: CuringSolver, schedule: Schedule) -> list[FloatArray]:
 
 
 def stepping_rows(
-    solvers: dict[str, CuringSolver], schedule: Schedule, exact: Sequence[FloatArray]
+    solvers: dict[str, CuringSolver],
+    schedule: Schedule,
+    exact: Sequence[FloatArray],
+    steps_of: Mapping[str, Sequence[int]] = STEPPING_ROWS,
 ) -> dict[str, list[Row]]:
     """Run full stepping with each integrator and number of steps (collective)."""
     rows: dict[str, list[Row]] = {}
-    for scheme, counts in STEPPING_ROWS.items():
+    for scheme, counts in steps_of.items():
         solver = solvers[scheme]
         for steps in counts:
             solver.integrator(steps)
