@@ -64,7 +64,7 @@ class CuringSolver(CyclicSolver[ThermalState]):
         return self.discretisation.points
 
     @property
-    def work(self) -> int:  # type: ignore[override]
+    def work(self) -> int:  # type: ignore[override]  # counted, not stored
         """Linear solves so far."""
         return self._extra_work + sum(integrator.steps_taken for integrator in self._integrators.values())
 
@@ -118,7 +118,8 @@ class CuringSolver(CyclicSolver[ThermalState]):
         self.discretisation.mass.mult(self._right, self._product)
         factor.solve(self._product, self._solution)
         self._extra_work += 1
-        return self._solution.array.copy()  # type: ignore[no-any-return]
+        solution: FloatArray = self._solution.array.copy()
+        return solution
 
     def rate_response(self, shift: FloatArray) -> FloatArray:
         """Return E times `shift`."""

@@ -61,7 +61,7 @@ def fit(
         for group in optimizer.param_groups:
             decay = 0.5 * (1.0 + np.cos(np.pi * spent / seconds))
             group["lr"] = _LEARNING_RATE * (1e-3 + decay) * min(1.0, (epoch + 1) / 5)
-        for batch in torch.randperm(held, generator=generator).split(_BATCH):  # type: ignore[no-untyped-call]
+        for batch in torch.randperm(held, generator=generator).split(_BATCH):  # type: ignore[no-untyped-call]  # torch's
             optimizer.zero_grad(set_to_none=True)
             loss = ((network(x[batch]) - residual[batch]) ** 2).sum(1).mean()
             loss.backward()

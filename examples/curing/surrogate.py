@@ -74,7 +74,7 @@ def at_points(grid: npt.NDArray[np.floating[Any]], points: FloatArray) -> FloatA
         points: Shape `(n, 2)`.
 
     Returns:
-        Shape `(n, k)`, float64 and contiguous, so that the sums over them do not depend on how the nodes are split over ranks.
+        Shape `(n, k)`, float64 and contiguous: sums over the modes do not depend on how nodes are split over ranks.
     """
     m = grid.shape[-1] - 1
     scaled = np.clip(points, 0.0, 1.0) * m

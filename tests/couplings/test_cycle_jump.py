@@ -70,9 +70,11 @@ def test_a_block_outside_of_training_is_refused_by_name():
     assert result.verdicts[-1].reason == "the load is outside"
 
 
-def test_certified_grade_takes_no_estimate_as_it_is():
+def test_verdicts_are_estimates_and_never_certified():
     _, result, _ = run(ToySurrogate())
     assert all(verdict.grade.value == "estimated" for verdict in result.verdicts)
+    with pytest.raises(BadInputError, match="certified"):
+        run(ToySurrogate(), grade="certified")
 
 
 def test_stepping_and_classical_rivals_agree():
@@ -109,7 +111,7 @@ def test_a_slow_surrogate_needs_a_solver_of_cycles():
         name = "other"
 
     with pytest.raises(BadInputError, match="runs no cycles"):
-        ToySurrogate().bind(Other())  # type: ignore[arg-type]
+        ToySurrogate().bind(Other())
 
 
 def test_classical_plan_covers_every_period():

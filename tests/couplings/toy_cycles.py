@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from cosolve.core.communicator import SerialCommunicator
@@ -108,14 +110,14 @@ class ToySurrogate(SlowSurrogate):
     def __init__(self, error: float = 0.0, fault: str = "") -> None:
         self.error, self.fault = error, fault
 
-    def tensors(self):  # type: ignore[no-untyped-def]
+    def tensors(self) -> Mapping[str, FloatArray]:
         return {}
 
-    def settings(self):  # type: ignore[no-untyped-def]
+    def settings(self) -> Mapping[str, Any]:
         return {}
 
     @classmethod
-    def from_file(cls, tensors, settings):  # type: ignore[no-untyped-def]
+    def from_file(cls, tensors: Mapping[str, FloatArray], settings: Mapping[str, Any]) -> ToySurrogate:
         return cls()
 
     def moments(self, slow: FloatArray) -> FloatArray:
