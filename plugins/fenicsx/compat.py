@@ -6,6 +6,7 @@ the installed dolfinx has the modern name, never for a version number.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,17 @@ import dolfinx.mesh
 import numpy as np
 import numpy.typing as npt
 import ufl
+
+
+def _from_distutils(record: logging.LogRecord) -> bool:
+    """Return whether a record may pass: not what distutils says of compiling a form that went well."""
+    return record.levelno >= logging.WARNING or "distutils" not in record.pathname
+
+
+# Debian's form compiler runs distutils, which opens the root logger: pages of compiler commands at a first run.
+logging.getLogger().addFilter(_from_distutils)
+logging.getLogger("compilers").setLevel(logging.WARNING)
+logging.getLogger("compilers.C.base").setLevel(logging.WARNING)
 
 
 def create_unit_square(comm: Any, nx: int, ny: int) -> Any:
