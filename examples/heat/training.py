@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from cosolve.examples.heat.problem import HeatProblem
 
 OPTIONS: dict[str, Any] = {
-    "base": "previous",
-    "modes": 44,
-    "state_modes": 44,
+    "base": "projected",
+    "modes": 50,
+    "state_modes": 50,
     "shared": True,
     "quadratic_modes": 16,
     "frequencies": ["frequency"],

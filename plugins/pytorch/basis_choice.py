@@ -10,7 +10,7 @@ from cosolve.core.errors import BadInputError
 from cosolve.core.training_data import TrainingData
 from cosolve.core.trajectory import Trajectory
 from cosolve.plugins.pytorch.basis import Trunk, TrunkBasis, pod
-from cosolve.plugins.pytorch.extrapolation import BASES, lagrange
+from cosolve.plugins.pytorch.extrapolation import lagrange, order_of
 from cosolve.plugins.pytorch.fit import FitSettings, fit_network
 from cosolve.plugins.pytorch.options import BasisOptions
 
@@ -33,7 +33,7 @@ def choose_functions(data: TrainingData, options: BasisOptions) -> tuple[npt.NDA
     mean = np.mean([run.states.mean(axis=0, dtype=np.float64) for run in data.training], axis=0)
     total = sum(len(run.states) for run in data.training)
     stride = -(-total // _MOST_SNAPSHOTS)
-    order = max(BASES.index(options.base) - 1, 0)
+    order = order_of(options.base)
     states = np.concatenate([run.states[::stride] - mean for run in data.training])
     rest = np.concatenate([_rests(run, mean, options.base, order)[::stride] for run in data.training])
     size = float(np.linalg.norm(rest))

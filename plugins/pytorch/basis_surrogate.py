@@ -17,10 +17,10 @@ from cosolve.core.solver import Solver
 from cosolve.core.surrogate import StoredSurrogate
 from cosolve.plugins.pytorch.basis import Basis, basis_from
 from cosolve.plugins.pytorch.coefficient_network import CoefficientNetwork
-from cosolve.plugins.pytorch.extrapolation import BASES, extrapolated, weights
+from cosolve.plugins.pytorch.extrapolation import BASES, extrapolated, order_of, weights
 from cosolve.plugins.pytorch.features import FeatureMap
 from cosolve.plugins.pytorch.placement import limit_threads
-from cosolve.plugins.pytorch.stored import above, below, check_sizes, load_exactly
+from cosolve.plugins.pytorch.stored import above, below, check_sizes, compact, load_exactly
 
 Float64 = npt.NDArray[np.float64]
 
@@ -38,8 +38,9 @@ class BasisSurrogate(StoredSurrogate):
         shared: Whether the state modes are the modes of the answer, too, and so stand there once.
         network: Features to coefficients.
         features: What the network sees.
-        base: What the correction is added to: `mean`, or an extrapolation of accepted states; where the history is
-            too short, the extrapolation of the highest possible order alone is proposed.
+        base: What the correction is added to: `mean`, the state's projection (`projected`), or an extrapolation of
+            accepted states; where the history is too short, the extrapolation of the highest possible order alone is
+            proposed.
         scale: Root mean square over the training of the Euclidean norm of a state, for the uncertainty.
 
     Raises:
@@ -61,6 +62,8 @@ class BasisSurrogate(StoredSurrogate):
     ) -> None:
         if base not in BASES:
             raise BadInputError(f"unknown base {base!r}. Known: {', '.join(BASES)}.")
+        if base == "projected" and not features.state_modes:
+            raise BadInputError("base 'projected' needs coefficients of the state: give `state_modes`")
         self.seen = max(features.state_modes, features.history_modes)
         self.n_modes = network.linear.out_features
         expected = 1 + (max(self.seen, self.n_modes) if shared else self.seen + self.n_modes)
@@ -75,7 +78,7 @@ class BasisSurrogate(StoredSurrogate):
         self.base, self.scale, self.shared = base, scale, shared
         first = 1 if shared else 1 + self.seen
         self._state_rows, self._answer_rows = slice(1, 1 + self.seen), slice(first, first + self.n_modes)
-        self._order = max(BASES.index(base) - 1, 0)
+        self._order = order_of(base)
         self._comm: Communicator = SerialCommunicator()
         self._rows: Float64 | None = None
         self._projector: Float64 = np.zeros((0, 0))
@@ -116,18 +119,26 @@ class BasisSurrogate(StoredSurrogate):
     # What it proposes
     def _predict(self, query: Query) -> Prediction:
         rows = self._placed(query.state)
-        base, enough = self._base(query, rows)
-        if not enough:
-            return Prediction(base.astype(query.state.dtype), notes={"base_only": True})
-        features = torch.from_numpy(self._features(query, rows))
+        if not self._has_history(query):
+            return Prediction(extrapolated(query, self._order).astype(query.state.dtype), notes={"base_only": True})
+        state, change = self._coefficients(query, rows)
+        features = torch.from_numpy(self._features(query, state, change))
         with torch.inference_mode():
             members = self.network.members(features).numpy()
-        mean = members.mean(axis=0)
-        value = base + mean @ rows[self._answer_rows]
+        value = members.mean(axis=0) @ rows[self._answer_rows]
+        if self.base in ("mean", "projected"):
+            value += rows[0]
+        if self.base == "projected":
+            value += state @ rows[self._state_rows]
+        elif self.base != "mean":
+            value += extrapolated(query, self._order)
         uncertainty = None
         if len(members) > 1:
             uncertainty = float(np.linalg.norm(members.std(axis=0, ddof=1))) / self.scale
         return Prediction(value.astype(query.state.dtype, copy=False), uncertainty=uncertainty)
+
+    def _has_history(self, query: Query) -> bool:
+        return len(query.history) >= max(self._order, 1 if self.features.history_modes else 0)
 
     def _placed(self, state: Array) -> Float64:
         if self._rows is None:
@@ -138,13 +149,8 @@ class BasisSurrogate(StoredSurrogate):
             )
         return self._rows
 
-    def _base(self, query: Query, rows: Float64) -> tuple[Float64, bool]:
-        """Return what is added to, and whether the history is long enough for base and features."""
-        enough = len(query.history) >= max(self._order, 1 if self.features.history_modes else 0)
-        return (rows[0] if self.base == "mean" else extrapolated(query, self._order)), enough
-
-    def _features(self, query: Query, rows: Float64) -> Float64:
-        """Return the features: the one place where ranks communicate, all in one sum."""
+    def _coefficients(self, query: Query, rows: Float64) -> tuple[Float64, Float64]:
+        """Return those of the state and of its last change: the one place where ranks communicate, in one sum."""
         n_state, n_change = self.features.state_modes, self.features.history_modes
         wanted = []
         if n_state:
@@ -152,53 +158,56 @@ class BasisSurrogate(StoredSurrogate):
         if n_change:
             wanted.append(query.state - query.history[0].state)
         products = np.array([rows[self._state_rows] @ vector for vector in wanted]).reshape(len(wanted), self.seen)
-        found = list(self._sum(products) @ self._projector)
-        state = found.pop(0) if n_state else ()
-        change = found.pop(0) if n_change else ()
-        return self.features(query.parameters, query.t_end, query.dt, state, change)
+        found = self._sum(products) @ self._projector
+        nothing = np.zeros(0)
+        return (found[0] if n_state else nothing), (found[-1] if n_change else nothing)
+
+    def _features(self, query: Query, state: Float64, change: Float64) -> Float64:
+        return self.features(query.parameters, query.t_end, query.dt, list(state), list(change))
 
     # Derivatives by the state
     def jvp(self, query: Query, tangent: Array) -> Array:
         """Return the derivative of the proposal by the state times `tangent` (collective)."""
         rows = self._placed(query.state)
-        result = self._state_weight(query) * tangent
+        result = np.asarray(self._state_weight(query) * tangent, dtype=np.float64)
         n_state, n_change = self.features.state_modes, self.features.history_modes
-        if not self._base(query, rows)[1] or not n_state + n_change:
-            return np.asarray(result, dtype=query.state.dtype)
-        change = self._sum(rows[self._state_rows] @ tangent) @ self._projector
-        parts = [change[:n_state], change[:n_change]]
-        direction = np.zeros(self.features.size)
-        direction[self.features.size - n_state - n_change :] = np.concatenate(parts)
-        at = torch.from_numpy(self._features(query, rows))
-        moved: torch.Tensor = torch.func.jvp(self.network, (at,), (torch.from_numpy(direction),))[1]
-        return np.asarray(result + moved.detach().numpy() @ rows[self._answer_rows], dtype=query.state.dtype)
+        if self._has_history(query) and n_state + n_change:
+            along = self._sum(rows[self._state_rows] @ tangent) @ self._projector
+            direction = np.zeros(self.features.size)
+            direction[self.features.size - n_state - n_change :] = np.concatenate([along[:n_state], along[:n_change]])
+            at = torch.from_numpy(self._features(query, *self._coefficients(query, rows)))
+            moved: torch.Tensor = torch.func.jvp(self.network, (at,), (torch.from_numpy(direction),))[1]
+            result = result + moved.detach().numpy() @ rows[self._answer_rows]
+            if self.base == "projected":
+                result = result + along @ rows[self._state_rows]
+        return result.astype(query.state.dtype, copy=False)
 
     def vjp(self, query: Query, cotangent: Array) -> Array:
         """Return the transposed derivative of the proposal by the state times `cotangent` (collective)."""
         rows = self._placed(query.state)
-        result = self._state_weight(query) * cotangent
+        result = np.asarray(self._state_weight(query) * cotangent, dtype=np.float64)
         n_state, n_change = self.features.state_modes, self.features.history_modes
-        if not self._base(query, rows)[1] or not n_state + n_change:
-            return np.asarray(result, dtype=query.state.dtype)
-        at = torch.from_numpy(self._features(query, rows))
-        pull = torch.func.vjp(self.network, at)[1]
-        back = pull(torch.from_numpy(self._sum(rows[self._answer_rows] @ cotangent)))[0].detach().numpy()
-        change = np.zeros(self.seen)
-        tail = back[self.features.size - n_state - n_change :]
-        change[:n_state] += tail[:n_state]
-        change[:n_change] += tail[n_state:]
-        return np.asarray(result + (self._projector @ change) @ rows[self._state_rows], dtype=query.state.dtype)
+        if self._has_history(query) and n_state + n_change:
+            at = torch.from_numpy(self._features(query, *self._coefficients(query, rows)))
+            pull = torch.func.vjp(self.network, at)[1]
+            back = pull(torch.from_numpy(self._sum(rows[self._answer_rows] @ cotangent)))[0].detach().numpy()
+            along = np.zeros(self.seen)
+            tail = back[self.features.size - n_state - n_change :]
+            along[:n_state] += tail[:n_state]
+            along[:n_change] += tail[n_state:]
+            if self.base == "projected":
+                along += self._sum(rows[self._state_rows] @ cotangent)
+            result = result + (self._projector @ along) @ rows[self._state_rows]
+        return result.astype(query.state.dtype, copy=False)
 
     def _state_weight(self, query: Query) -> float:
-        if self.base == "mean":
-            return 0.0
-        return weights(query, self._order)[0]
+        return 0.0 if self.base in ("mean", "projected") else weights(query, self._order)[0]
 
     # On disk
     def tensors(self) -> Mapping[str, Array]:
-        """Return basis and weights by name."""
+        """Return basis and weights by name, in single precision where that holds them exactly."""
         basis = {f"basis.{name}": array for name, array in self.basis.tensors().items()}
-        return {**basis, **above("network.", self.network)}
+        return {**basis, **{name: compact(array) for name, array in above("network.", self.network).items()}}
 
     def settings(self) -> Mapping[str, Any]:
         """Return what builds the surrogate again beside the arrays."""
@@ -229,7 +238,8 @@ class BasisSurrogate(StoredSurrogate):
         if not 0 <= first <= first + count <= features.size:
             raise BadInputError(f"the settings name features {first} to {first + count} of {features.size}")
         network = CoefficientNetwork(features.size, modes, width, depth, members, (first, count))
-        load_exactly(network, tensors, "network.")
+        weights = {name: np.asarray(array, dtype=np.float64) for name, array in tensors.items()}
+        load_exactly(network, weights, "network.")
         basis = basis_from(below(tensors, "basis."), settings["basis"])
         return cls(
             basis,

@@ -16,7 +16,7 @@ from cosolve.plugins.pytorch.basis import Basis, basis_on
 from cosolve.plugins.pytorch.basis_choice import as_trunk, choose_functions, least_squares
 from cosolve.plugins.pytorch.basis_surrogate import BasisSurrogate
 from cosolve.plugins.pytorch.coefficient_network import CoefficientNetwork
-from cosolve.plugins.pytorch.extrapolation import BASES, extrapolated
+from cosolve.plugins.pytorch.extrapolation import extrapolated, order_of
 from cosolve.plugins.pytorch.features import FeatureMap
 from cosolve.plugins.pytorch.fit import FitSettings, fit_network
 from cosolve.plugins.pytorch.options import BasisOptions
@@ -117,6 +117,8 @@ def train_basis_surrogate(
             progress=None if progress is None else _part(progress, member * share, share),
         )
         epochs += result.epochs
+    # The file holds single precision: what is measured below is what is written.
+    network.float().double()
     surrogate = BasisSurrogate(
         basis,
         network,
@@ -148,7 +150,7 @@ def queries(run: Trajectory, order: int) -> Iterator[tuple[Query, Array]]:
 
 def one_step_errors(surrogate: BasisSurrogate, runs: Sequence[Trajectory]) -> tuple[Float64, Float64]:
     """Return the relative errors of each step of `runs`, of the surrogate and of its base alone."""
-    order = max(BASES.index(surrogate.base) - 1, 0)
+    order = order_of(surrogate.base)
     first = max(order, 1 if surrogate.features.history_modes else 0)
     errors, alone = [], []
     for run in runs:
@@ -164,7 +166,7 @@ def _steps(
     runs: Sequence[Trajectory], features: FeatureMap, functions: Float64, projector: Float64, base: str
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return features and coefficients of what is to be added to the base, for all steps of some runs."""
-    mean, order = functions[0], max(BASES.index(base) - 1, 0)
+    mean, order = functions[0], order_of(base)
     to_state = least_squares(functions[1:])
     # Without a history there is no last change to see: these steps would be trained on a zero that means nothing.
     first = max(order, 1 if features.history_modes else 0)
@@ -174,7 +176,11 @@ def _steps(
         for j, (query, truth) in enumerate(queries(run, first), first):
             change = seen[j] - seen[j - 1] if j else np.zeros(len(to_state))
             rows.append(features(run.parameters, query.t_end, query.dt, list(seen[j]), list(change)))
-            answers.append(projector @ (truth - (mean if base == "mean" else extrapolated(query, order))))
+            if base == "projected":
+                added_to = mean + seen[j] @ functions[1:]
+            else:
+                added_to = mean if base == "mean" else extrapolated(query, order)
+            answers.append(projector @ (truth - added_to))
     if not rows:
         raise BadInputError("the runs are too short: no step has the history that the base needs")
     return torch.from_numpy(np.array(rows)), torch.from_numpy(np.array(answers))

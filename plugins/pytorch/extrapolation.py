@@ -9,8 +9,13 @@ import numpy as np
 import numpy.typing as npt
 from cosolve.core.query import Query
 
-BASES = ("mean", "previous", "linear", "quadratic")
-"""Names of what is added to; from `previous` on their index less one is the order of the extrapolation."""
+BASES = ("mean", "projected", "previous", "linear", "quadratic")
+"""Names of what is added to: the mean, the state's projection onto the basis, or an extrapolation of states."""
+
+
+def order_of(base: str) -> int:
+    """Return the order of the extrapolation; 0 where the base needs no states of the past."""
+    return {"linear": 1, "quadratic": 2}.get(base, 0)
 
 
 def lagrange(times: Sequence[float], t: float) -> list[float]:

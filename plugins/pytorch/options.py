@@ -8,8 +8,12 @@ from cosolve.core.options import Options
 from pydantic import Field
 
 Device = Literal["cpu", "cuda", "auto"]
-Base = Literal["mean", "previous", "linear", "quadratic"]
-"""What a basis surrogate adds its correction to: the mean of training, or an extrapolation of accepted states."""
+Base = Literal["mean", "projected", "previous", "linear", "quadratic"]
+"""What a basis surrogate adds its correction to.
+
+The mean of training, the projection of the state onto the basis (which drops what the basis cannot hold, instead of
+carrying it along), or an extrapolation of accepted states.
+"""
 
 
 class ModuleOptions(Options):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import torch
 from cosolve.core.arrays import Array
 from cosolve.core.errors import BadInputError
@@ -17,6 +18,12 @@ def below(tensors: Mapping[str, Array], prefix: str) -> dict[str, Array]:
 def above(prefix: str, module: torch.nn.Module) -> dict[str, Array]:
     """Return the tensors of `module` as arrays, their names behind `prefix`."""
     return {prefix + name: tensor.detach().cpu().numpy() for name, tensor in module.state_dict().items()}
+
+
+def compact(array: Array) -> Array:
+    """Return `array` in single precision where that changes no value, else as it is."""
+    single = array.astype(np.float32)
+    return single if np.array_equal(single, array) else array
 
 
 def check_sizes(tensors: Mapping[str, Array], sizes: Sequence[int]) -> None:

@@ -91,12 +91,13 @@ def test_the_order_of_the_values_does_not_matter(
     [
         {},
         {"base": "mean"},
+        {"base": "projected", "history_modes": 2},
         {"base": "linear", "history_modes": 3},
         {"shared": True, "quadratic_modes": 3},
         {"basis": "trunk", "trunk_width": 8},
         {"ensemble": 2, "decays": (0.5,)},
     ],
-    ids=["previous", "mean", "linear", "shared quadratic", "trunk", "ensemble"],
+    ids=["previous", "mean", "projected", "linear", "shared quadratic", "trunk", "ensemble"],
 )
 class TestKinds:
     """Every kind keeps the contract."""
@@ -248,7 +249,7 @@ def test_misuse_is_a_sentence(line: np.ndarray, line_data: TrainingData) -> None
         ({"members": 10**12}, "the settings ask for sizes"),
         ({"quadratic": [0, 10**6]}, "the settings ask for sizes"),
         ({"quadratic": [-1, 2]}, "the settings name features"),
-        ({"base": "cubic"}, "unknown base 'cubic'. Known: mean, previous, linear, quadratic."),
+        ({"base": "cubic"}, "unknown base 'cubic'. Known: mean, projected, previous, linear, quadratic."),
         ({"width": 15}, "has shape"),
         ({"members": 2}, "is missing"),
         ({"modes": 3}, "has shape"),
