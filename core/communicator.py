@@ -7,13 +7,20 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Final, Protocol, runtime_checkable
 
 
 @runtime_checkable
 class Communicator(Protocol):
-    """The part of mpi4py's communicator that cosolve uses. All methods but `Get_rank/Get_size` are collective."""
+    """The part of mpi4py's communicator that cosolve uses.
 
+    All of it is collective but `rank`, `size`, `Get_rank` and `Get_size`.
+    """
+
+    @property
+    def rank(self) -> int: ...  # noqa: D102
+    @property
+    def size(self) -> int: ...  # noqa: D102
     def Get_rank(self) -> int: ...  # noqa: D102
     def Get_size(self) -> int: ...  # noqa: D102
     def Dup(self) -> Any: ...  # noqa: D102
@@ -26,7 +33,15 @@ class Communicator(Protocol):
 
 
 class SerialCommunicator:
-    """A communicator of one rank that needs no MPI library."""
+    """A communicator of one rank that needs no MPI library.
+
+    Attributes:
+        rank: 0, as `Get_rank()`.
+        size: 1, as `Get_size()`.
+    """
+
+    rank: Final = 0
+    size: Final = 1
 
     def Get_rank(self) -> int:
         """Return 0."""

@@ -1,12 +1,17 @@
 """Conformance tests that a third party inherits: subclass a contract, make the object, run pytest.
 
-```python
-from cosolve.testing import SolverContract
+Example::
 
-class TestMySolver(SolverContract):
-    def make(self):
-        return MySolver()
-```
+    from cosolve.testing import SolverContract
+
+    class TestMySolver(SolverContract):
+        def make(self):
+            return MySolver()
+
+        def query(self, solver):
+            return Query(solver.initial_state(), t=0.0, dt=0.1)
+
+A method that is left out fails each test that needs it, with its name.
 """
 
 from cosolve.core.testing.coupling_contract import CouplingContract

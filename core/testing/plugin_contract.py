@@ -5,9 +5,9 @@ from __future__ import annotations
 import importlib
 import subprocess
 import sys
-from abc import ABC, abstractmethod
 
 from cosolve.core.entries import API_VERSION, Entry
+from cosolve.core.testing.unimplemented import unimplemented
 
 HEAVY = ("torch", "petsc4py", "dolfinx", "pyscipopt", "numba", "scipy", "matplotlib")
 """Libraries that no registration may import: `cosolve --help` and `cosolve plugins` load every plugin."""
@@ -22,12 +22,12 @@ _HOOKS = (
 )
 
 
-class PluginContract(ABC):
+class PluginContract:
     """Inherit, implement `module_name`, and let pytest collect the class."""
 
-    @abstractmethod
     def module_name(self) -> str:
         """Return the import name that the entry point names."""
+        raise unimplemented(self, "module_name", "the import name of the plugin's module")
 
     def entries(self) -> list[Entry]:
         """Return all entries that the plugin registers."""

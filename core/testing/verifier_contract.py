@@ -2,36 +2,35 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-
 from cosolve.core.prediction import Prediction
 from cosolve.core.query import Query
 from cosolve.core.solver import Solver
+from cosolve.core.testing.unimplemented import unimplemented
 from cosolve.core.verdict import Decision, Grade, Verdict
 from cosolve.core.verifier import Verifier
 
 
-class VerifierContract(ABC):
+class VerifierContract:
     """Inherit, implement the four makers, and let pytest collect the class. Collective when run under mpirun."""
 
     may_accept = True
     """False for verifiers that may only reject (an envelope)."""
 
-    @abstractmethod
     def make(self) -> Verifier:
         """Return a ready verifier."""
+        raise unimplemented(self, "make", "a ready verifier")
 
-    @abstractmethod
     def solver(self) -> Solver:
         """Return a solver to judge by."""
+        raise unimplemented(self, "solver", "a solver to judge by")
 
-    @abstractmethod
     def good(self, solver: Solver) -> tuple[Query, Prediction]:
         """Return a question and a proposal that is right."""
+        raise unimplemented(self, "good", "a Query and a right Prediction")
 
-    @abstractmethod
     def bad(self, solver: Solver) -> tuple[Query, Prediction]:
         """Return a question and a proposal that is wrong by the verifier's measure."""
+        raise unimplemented(self, "bad", "a Query and a wrong Prediction")
 
     def _judge(self, good: bool) -> Verdict:
         solver = self.solver()
