@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from cosolve.core.probes import Probe, probe
+from cosolve.core.wording import counted
 
 LIBRARIES: Final = ("numpy", "mpi4py", "petsc4py", "dolfinx", "torch", "pyscipopt", "numba", "scipy", "safetensors")
 """Import names that are looked at."""
@@ -55,12 +56,25 @@ def examine(environment: Mapping[str, str] = os.environ) -> list[Finding]:
         Finding("mpirun", *_launcher()),
         Finding("threads", "ok", _threads(environment)),
         *_gpus(probes["torch"]),
-        *clashes(probes, environment, ranks=_ranks(environment), cores=_cores(), launcher=_launcher()[1]),
+        *clashes(
+            probes,
+            environment,
+            ranks=_ranks(environment),
+            cores=_node_cores() if _ranks(environment) > 1 else _cores(),
+            own_cores=_cores(),
+            launcher=_launcher()[1],
+        ),
     ]
 
 
 def clashes(
-    probes: Mapping[str, Probe], environment: Mapping[str, str], *, ranks: int, cores: int, launcher: str
+    probes: Mapping[str, Probe],
+    environment: Mapping[str, str],
+    *,
+    ranks: int,
+    cores: int,
+    launcher: str,
+    own_cores: int | None = None,
 ) -> list[Finding]:
     """Return the known clashes among what was found.
 
@@ -68,17 +82,18 @@ def clashes(
         probes: What was found, by import name.
         environment: Environment variables.
         ranks: Ranks of the job on this machine, 1 without a launcher.
-        cores: Processor cores that this process may use.
+        cores: Processor cores that all ranks of the job on this machine may use together.
         launcher: What `mpirun --version` says; empty without one.
+        own_cores: Cores that this rank may use where the launcher binds it to some (Open MPI does); None for all.
     """
     found = [*_abi_clashes(probes), *_mpi_clashes(probes, launcher), *_openmp_clashes(probes, environment)]
     threads = environment.get("OMP_NUM_THREADS", "")
-    each = int(threads) if threads.isdigit() else cores
+    each = int(threads) if threads.isdigit() else own_cores or cores
     if ranks * each > cores and ranks > 1:
-        detail = f"{ranks} ranks of {each} threads each on {cores} cores"
+        detail = f"{counted(ranks, 'rank')} of {counted(each, 'thread')} each on {counted(cores, 'core')}"
         found.append(Finding("oversubscribed threads", "clash", detail, "export OMP_NUM_THREADS=1"))
-    elif not threads and cores > 1:
-        detail = f"OMP_NUM_THREADS is not set, so each rank of an MPI run may start {cores} threads"
+    elif not threads and (own_cores or cores) > 1:
+        detail = f"OMP_NUM_THREADS is not set, so each rank of an MPI run may start {counted(cores, 'thread')}"
         found.append(Finding("threads under MPI", "note", detail, "export OMP_NUM_THREADS=1 before mpirun"))
     return found
 
@@ -160,7 +175,7 @@ def _launcher() -> tuple[str, str]:
 
 def _threads(environment: Mapping[str, str]) -> str:
     names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
-    return f"{_cores()} cores; " + ", ".join(f"{name}={environment.get(name, 'not set')}" for name in names)
+    return f"{counted(_cores(), 'core')}; " + ", ".join(f"{name}={environment.get(name, 'not set')}" for name in names)
 
 
 def _gpus(torch: Probe) -> list[Finding]:
@@ -186,6 +201,14 @@ def _ranks(environment: Mapping[str, str]) -> int:
         if environment.get(name, "").isdigit():
             return int(environment[name])
     return 1
+
+
+def _node_cores() -> int:
+    """Return the cores of all ranks on this machine: the launcher, this process's parent, is not bound to some."""
+    try:
+        return len(os.sched_getaffinity(0) | os.sched_getaffinity(os.getppid()))
+    except (AttributeError, OSError):
+        return os.cpu_count() or 1
 
 
 def _cores() -> int:

@@ -6,7 +6,7 @@ import importlib
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from cosolve.core.errors import PluginError
+from cosolve.core.errors import PluginError, nearest
 
 API_VERSION = 1
 """Version of the hook specs. A plugin declares the one it was written for as `COSOLVE_API_VERSION`."""
@@ -60,9 +60,21 @@ class Entry:
 def _load(path: str, name: str) -> Any:
     module_name, _, attribute = path.partition(":")
     try:
-        return getattr(importlib.import_module(module_name), attribute)
+        module = importlib.import_module(module_name)
+        try:
+            return getattr(module, attribute)
+        except AttributeError as error:
+            guess = nearest(attribute, vars(module))
+            meant = f"; did you mean {guess!r}?" if guess else "."
+            raise PluginError(
+                f"{name!r} could not be loaded from {path!r}: module {module_name!r} has no {attribute!r}{meant} "
+                f"Correct the text {path!r} in the plugin's Entry."
+            ) from error
+    except PluginError:
+        raise
     except Exception as error:  # whatever a plugin's import raises is a fault of that plugin, reported by name
+        missing = isinstance(error, ImportError)
+        cure = "Run `cosolve doctor` to see which library is missing." if missing else "Correct that module."
         raise PluginError(
-            f"{name!r} could not be loaded from {path!r}: {type(error).__name__}: {error}. "
-            "Run `cosolve doctor` to see which library is missing."
+            f"{name!r} could not be loaded from {path!r}: {type(error).__name__}: {error}. {cure}"
         ) from error

@@ -22,6 +22,7 @@ from cosolve.core.discovery import (
 from cosolve.core.entries import Entry, Role
 from cosolve.core.errors import BadInputError, PluginError, nearest, unknown_name
 from cosolve.core.observers import Observers
+from cosolve.core.wording import ended
 
 __all__ = ["Offer", "Registry", "missing_requirements"]
 
@@ -94,7 +95,7 @@ class Registry:
             raise PluginError(f"plugin {name!r} is registered already by {owner}; register it under another name")
         examined = examine(plugin, source, version_needed=False)
         if examined.state is not PluginState.LOADED:
-            raise PluginError(f"plugin {name!r} cannot be registered: {examined.reason}.")
+            raise PluginError(f"plugin {name!r} cannot be registered: {ended(examined.reason)}")
         self._plugins.append(examined)
         self._index()
 
@@ -215,7 +216,7 @@ class Registry:
 
 
 def _reason(plugin: Plugin) -> str:
-    return f"Plugin {plugin.name!r} of {plugin.source.distribution} is {plugin.state.value}: {plugin.reason}."
+    return f"Plugin {plugin.name!r} of {plugin.source.distribution} is {plugin.state.value}: {ended(plugin.reason)}"
 
 
 def missing_requirements(entry: Entry) -> tuple[str, ...]:

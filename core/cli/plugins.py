@@ -6,6 +6,7 @@ import click
 from cosolve.core.cli.console import console, table, verbose_option
 from cosolve.core.discovery import ROLES, PluginState
 from cosolve.core.registry import Registry
+from cosolve.core.wording import ended
 from rich.markup import escape
 
 _STYLE = {
@@ -50,7 +51,7 @@ def _print_plugins(registry: Registry, verbose: int) -> None:
     out.print(rows)
     for plugin in listed:
         if plugin.reason and (verbose or plugin.state is not PluginState.NOT_SELECTED):
-            out.print(f"{plugin.name}: {plugin.reason}.", markup=False)
+            out.print(f"{plugin.name}: {ended(plugin.reason)}", markup=False)
     if verbose:
         for plugin in listed:
             out.print(f"{plugin.name}: {plugin.source.value}, loaded in {1e3 * plugin.seconds:.1f} ms", markup=False)

@@ -97,3 +97,11 @@ def test_the_whole_examination_names_every_library() -> None:
     for name in ("Python", "numpy", "mpi4py", "petsc4py", "dolfinx", "torch", "pyscipopt", "numba", "threads", "GPUs"):
         assert rows[name].state in ("ok", "missing", "note", "broken")
     assert rows["numpy"].state == "ok"
+
+
+def test_ranks_that_the_launcher_binds_to_a_core_each_are_no_clash() -> None:
+    healthy = {"ranks": 2, "cores": 2, "own_cores": 1, "launcher": "mpirun (Open MPI) 4"}
+    assert clashes(HEALTHY, ONE_THREAD, **healthy) == []
+    assert clashes(HEALTHY, {}, **healthy) == [], "a bound rank starts as many threads as it has cores"
+    (row,) = clashes(HEALTHY, ONE_THREAD, ranks=3, cores=1, own_cores=1, launcher="mpirun (Open MPI) 4")
+    assert row.detail == "3 ranks of 1 thread each on 1 core"
