@@ -132,7 +132,10 @@ def _sentence(
         return f"{origin}: {dotted}: expected a value, found nothing; add `{location[-1]} = ...` to [{key}]."
     expected = _expected(detail)
     found = detail["ctx"]["found"] if kind == "cosolve_file" else repr(detail["input"])
-    return f"{origin}: {dotted}: expected {expected}, found {found}; {_what_to_do(origin)}."
+    cure = _what_to_do(origin)
+    if kind == "string_type" and origin == "command line":
+        cure = f"quote a text that reads like another value twice: --set '{dotted}=\"{detail['input']}\"'"
+    return f"{origin}: {dotted}: expected {expected}, found {found}; {cure}."
 
 
 def _origin_of(dotted: str, origins: Mapping[str, str]) -> str | None:

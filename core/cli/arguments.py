@@ -25,6 +25,7 @@ _OWN_LONG: Final = frozenset(
         "mode",
         "output",
         "quick",
+        "report",
         "resume",
         "role",
         "runs",

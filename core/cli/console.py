@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
-from cosolve.core.cli.ending import launched_rank
+from cosolve.core.cli.ending import launched_rank, launched_size
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -23,17 +23,32 @@ def console() -> Console:
     # Imported here: the help needs no rich.
     from rich.console import Console
 
-    return Console(quiet=launched_rank() != 0, highlight=False, soft_wrap=True)
+    quiet = launched_rank() != 0
+    if plain():
+        return Console(quiet=quiet, highlight=False, soft_wrap=True, color_system=None, force_terminal=False)
+    return Console(quiet=quiet, highlight=False, soft_wrap=True)
+
+
+def plain() -> bool:
+    """Return whether text must do without colour, whatever the terminal seems to be.
+
+    `NO_COLOR` asks for it. So do several ranks: mpirun gives each a terminal of its own and sends what they write to a
+    file or a pipe as it is.
+    """
+    return bool(os.environ.get("NO_COLOR")) or launched_size() > 1
 
 
 def table(*columns: str, title: str | None = None) -> Table:
-    """Return an empty table in the one style of cosolve, its title to the left."""
+    """Return an empty table in the one style of cosolve, its title to the left.
+
+    The first column holds names, which are there to be copied: it is never wrapped, the others are.
+    """
     from rich import box
     from rich.table import Table
 
     made = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", title_style="bold")
-    for column in columns:
-        made.add_column(column, overflow="fold")
+    for index, column in enumerate(columns):
+        made.add_column(column, overflow="fold", no_wrap=index == 0)
     return made
 
 

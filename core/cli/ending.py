@@ -20,6 +20,7 @@ from cosolve.core.together import settle
 logger = logging.getLogger(__name__)
 
 _RANK_VARIABLES: Final = ("OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK", "MPI_LOCALRANKID", "SLURM_PROCID")
+_SIZE_VARIABLES: Final = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_NTASKS", "MPI_LOCALNRANKS")
 
 
 def launched_rank() -> int:
@@ -29,6 +30,15 @@ def launched_rank() -> int:
             if name in os.environ:
                 return int(os.environ[name])
     return 0
+
+
+def launched_size() -> int:
+    """Return the number of ranks as the launcher tells it, without starting MPI; 1 without a launcher."""
+    if launched_by_mpi():
+        for name in _SIZE_VARIABLES:
+            if os.environ.get(name, "").isdigit():
+                return int(os.environ[name])
+    return 1
 
 
 @contextmanager

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from cosolve.core.case import Case
 from cosolve.core.cli.console import console, table
 from cosolve.core.cli.ending import launched_rank
+from cosolve.core.failures import failures
 from cosolve.core.ledger import LEDGER_NAME, read_ledger
 from cosolve.core.progress import progress_bar
 from cosolve.core.registry import Registry
 from cosolve.core.result import Result
 from cosolve.core.run import run_case
+from cosolve.core.wording import counted
+from rich.markup import escape
+
+logger = logging.getLogger(__name__)
 
 
 def run_and_report(case: Case, registry: Registry, *, resume: bool = False) -> Result:
@@ -25,6 +33,9 @@ def run_and_report(case: Case, registry: Registry, *, resume: bool = False) -> R
         result = run_case(case, registry=registry, progress=progress, resume=resume)
     if rank == 0:
         print_result(case, result)
+        for one in failures(read_ledger(case.directory)):
+            if one.always:
+                logger.warning("%s", one.as_warning())
     return result.raise_on_failure()
 
 
@@ -35,16 +46,19 @@ def print_result(case: Case, result: Result) -> None:
     rows = table("", "", title=f"{case.name}: {result.status.value}")
     rows.show_header = False
     stats = result.stats
-    rows.add_row("reached", f"t = {result.t:.6g} in {stats.get('steps', 0)} transactions")
+    rows.add_row("reached", f"t = {result.t:.6g} in {counted(stats.get('steps', 0), 'transaction')}")
     if stats.get("judged"):
         counts = ", ".join(f"{stats.get(name, 0)} {name}" for name in ("accepted", "corrected", "rejected"))
         rows.add_row("proposals", f"{stats['judged']} judged: {counts}")
+    for one in failures(records):
+        rows.add_row("failed", escape(one.as_text()))
     sources = stats.get("sources")
     if sources:
         rows.add_row("values from", ", ".join(f"{name} ({count})" for name, count in sources.items()))
-    seconds = stats.get("seconds")
-    if isinstance(seconds, dict):
-        rows.add_row("seconds", ", ".join(f"{name} {value:.3g}" for name, value in seconds.items()))
+    seconds = spent(records)
+    if seconds:
+        parts = ", ".join(f"{name} {value:.3g}" for name, value in seconds.items())
+        rows.add_row("seconds", f"{parts} (wall clock of this run, the longest over the ranks)")
     for record in records:
         if record["kind"] == "comparison":
             rows.add_row(f"against {record.get('rival', 'rival')}", _comparison(record))
@@ -70,4 +84,14 @@ def _comparison(record: dict[str, object]) -> str:
     if not (isinstance(rival, int | float) and isinstance(own, int | float) and own > 0.0 and rival > 0.0):
         return "not measured"
     words = f"{rival / own:.3g} times faster" if rival >= own else f"{own / rival:.3g} times slower"
-    return f"{words} ({own:.3g} s against {rival:.3g} s)"
+    return f"{words} ({own:.3g} s against {rival:.3g} s of CPU time, each the median of its own runs)"
+
+
+def spent(records: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Return the seconds of each part over all steps of a ledger: what `cosolve explain` and the report say, too."""
+    seconds: dict[str, float] = {}
+    for record in records:
+        if record["kind"] == "step":
+            for name, value in record["cost"].items():
+                seconds[name] = seconds.get(name, 0.0) + float(value)
+    return seconds

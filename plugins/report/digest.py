@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
+from cosolve.core.failures import Failures
+
 NAN = math.nan
 
 
@@ -17,7 +19,8 @@ class StepRow:
         step: Its number.
         t_end: Time that it reached, in the problem's unit of time.
         source: Who computed the committed value.
-        decision: `accept`, `correct` or `reject` of the proposal that counted; empty when nothing was judged.
+        decision: `accept`, `correct` or `reject` of the proposal that counted; `fault` when it failed before anybody
+            could judge it; empty when nobody was asked.
         grade: `certified` or `estimated`; empty when nothing was judged.
         measure: What the verifier measured.
         tolerance: What it was compared with.
@@ -129,6 +132,7 @@ class Digest:
         totals: Counts and sums for the table of totals, label to text.
         facts: What the run was: versions, ranks, solver, grade.
         incomplete: A sentence when the ledger was cut off, else empty.
+        failures: Proposers that failed before anybody could judge what they said.
     """
 
     title: str
@@ -141,6 +145,7 @@ class Digest:
     totals: dict[str, str] = field(default_factory=dict)
     facts: dict[str, str] = field(default_factory=dict)
     incomplete: str = ""
+    failures: tuple[Failures, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -152,9 +157,14 @@ class Digest:
         return sum(row.decision == decision for row in self.steps)
 
     @property
+    def corrected(self) -> int:
+        """Number of transactions that were committed from a proposal after a correction."""
+        return sum(row.source.endswith("+correct") for row in self.steps)
+
+    @property
     def judged(self) -> int:
         """Number of transactions in which a proposal was judged."""
-        return sum(bool(row.decision) for row in self.steps)
+        return sum(row.decision in ("accept", "correct", "reject") for row in self.steps)
 
     @property
     def sources(self) -> dict[str, int]:

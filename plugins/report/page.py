@@ -8,6 +8,7 @@ from pathlib import Path
 
 from cosolve.core.errors import OutputError
 from cosolve.core.fields_file import PlaneFields, read_plane_fields
+from cosolve.core.wording import counted, ended
 from cosolve.plugins.report.digest import Digest, duration, number, percent
 from cosolve.plugins.report.reading import read_digest
 
@@ -72,7 +73,7 @@ def render(digest: Digest, fields: PlaneFields | None, directory: str) -> str:
         "cost": plots.cost(digest) if len(digest.steps) > 1 and sum(digest.seconds().values()) > 0 else "",
         "rivals": plots.rivals(digest) if any(math.isfinite(rival.speedup) for rival in digest.rivals) else "",
     }
-    refused = [row for row in digest.steps if row.decision in ("correct", "reject")]
+    refused = [row for row in digest.steps if row.decision in ("correct", "reject", "fault")]
     return environment.get_template("report.html.jinja").render(
         digest=digest,
         directory=directory,
@@ -98,14 +99,15 @@ def sentence(digest: Digest) -> str:
     if not digest.steps:
         return "The ledger has no transaction: the run ended before its first one."
     accepted, judged, total = digest.count("accept"), digest.judged, len(digest.steps)
+    failed = "".join(f" {ended(one.as_warning()[:1].upper() + one.as_warning()[1:])}" for one in digest.failures)
     if judged == 0:
-        return f"{total} transactions, all computed by the solver: no proposal was judged."
+        return f"{counted(total, 'transaction')}, all computed by the solver: no proposal was judged.{failed}"
     grades = " and ".join(digest.grades)
     text = f"{accepted} of {judged} judged proposals were accepted{f' ({grades})' if grades else ''}"
     fallen = judged - accepted
     if fallen:
         text += f"; the solver corrected or replaced the other {fallen}"
-    text += "."
+    text += f".{failed}"
     if digest.rivals and not math.isnan(digest.rivals[0].speedup):
         best = digest.rivals[0]
         speed = best.speedup
@@ -117,13 +119,13 @@ def sentence(digest: Digest) -> str:
 
 def tiles(digest: Digest) -> list[Tile]:
     """Return the three to four key figures."""
-    accepted, judged, total = digest.count("accept"), digest.judged, len(digest.steps)
+    accepted, judged = digest.count("accept"), digest.judged
     grades = ", ".join(f"{count} {grade}" for grade, count in digest.grades.items())
     shown = [
         Tile(
-            "Accepted proposals",
-            f"{accepted} of {judged}" if judged else "none judged",
-            f"{f'{grades}; ' if grades else ''}{total} transactions",
+            "Proposals used",
+            f"{accepted + digest.corrected} of {judged}" if judged else "none judged",
+            f"{f'{grades}; ' if grades else ''}{digest.corrected} after a correction",
         )
     ]
     seconds = digest.seconds()

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from cosolve.core.failures import failures, is_fault
 from cosolve.core.ledger import read_ledger
 from cosolve.core.result import Status
 from cosolve.plugins.report.digest import NAN, Digest, ErrorRow, GovernorRow, Rival, StepRow, duration
@@ -55,6 +56,7 @@ def digest_of(records: Iterable[Record], name: str = "run") -> Digest:
         totals=_totals(by_kind),
         facts=_facts(by_kind, start),
         incomplete="" if end is not None else _unfinished(steps),
+        failures=tuple(failures(kept)),
     )
 
 
@@ -77,14 +79,16 @@ def _without_repeated(records: Iterable[Record]) -> list[Record]:
 def step_row(record: Record) -> StepRow:
     """Return one transaction; of several verdicts the accepting one counts, else the last one."""
     verdicts = [verdict for verdict in record.get("verdicts", ()) if isinstance(verdict, Mapping)]
+    verdicts = [v for v in verdicts if not is_fault(v)] or verdicts
     verdict = next((v for v in verdicts if v.get("decision") == "accept"), verdicts[-1] if verdicts else {})
+    fault = is_fault(verdict)
     cost = record.get("cost", {})
     return StepRow(
         step=int(record.get("step", 0)),
         t_end=_float(record.get("t"), 0.0) + _float(record.get("dt"), 0.0),
         source=str(record.get("source") or "none"),
-        decision=str(verdict.get("decision", "")),
-        grade=str(verdict.get("grade", "")),
+        decision="fault" if fault else str(verdict.get("decision", "")),
+        grade="" if fault else str(verdict.get("grade", "")),
         measure=_float(verdict.get("measure")),
         tolerance=_float(verdict.get("tolerance")),
         reason=str(verdict.get("reason", "")),
@@ -150,14 +154,15 @@ def _unfinished(steps: tuple[StepRow, ...]) -> str:
 def _totals(by_kind: Mapping[str, list[Record]]) -> dict[str, str]:
     steps = by_kind.get("step", [])
     asked = sum(len(record.get("asked", ())) for record in steps)
-    judged = sum(len(record.get("verdicts", ())) for record in steps)
+    verdicts = [verdict for record in steps for verdict in record.get("verdicts", ()) if isinstance(verdict, Mapping)]
+    failed = sum(is_fault(verdict) for verdict in verdicts)
     size = sum(_float(record.get("bytes"), 0.0) for record in steps)
     totals = {
         "transactions": str(len(steps)),
         "proposals asked for": str(asked),
         "transactions without a question": str(sum(not record.get("asked") for record in steps)),
-        "verdicts": str(judged),
-        "proposals that failed": str(max(0, sum(_failed(record) for record in steps))),
+        "verdicts": str(len(verdicts) - failed),
+        "proposals that failed": str(failed),
         "nonlinear iterations": str(sum(int(record.get("iterations", 0)) for record in steps)),
         "linear iterations": str(sum(int(record.get("linear_iterations", 0)) for record in steps)),
         "copies of a state": f"{sum(int(record.get('copies', 0)) for record in steps)} ({size / 1e6:.3g} MB)",
@@ -171,12 +176,6 @@ def _totals(by_kind: Mapping[str, list[Record]]) -> dict[str, str]:
         if by_kind.get(kind):
             totals[label] = str(len(by_kind[kind]))
     return totals
-
-
-def _failed(record: Record) -> int:
-    if record.get("mode") == "initial_guess":
-        return 0
-    return len(record.get("asked", ())) - len(record.get("verdicts", ()))
 
 
 def _facts(by_kind: Mapping[str, list[Record]], start: Record) -> dict[str, str]:

@@ -37,7 +37,7 @@ def render_summary(digest: Digest) -> RenderableType:
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
     for name, text in rows(digest):
-        bad = name in ("ended", "ledger") or text.startswith("no:")
+        bad = name in ("ended", "ledger", "failed") or text.startswith("no:")
         table.add_row(name, Text(text, style="bold red") if bad else text)
     return table
 
@@ -61,6 +61,7 @@ def rows(digest: Digest) -> list[tuple[str, str]]:
             else "none judged",
         )
     )
+    found += [("failed", one.as_text()) for one in digest.failures]
     total = len(digest.steps) or 1
     found.append(
         ("values from", ", ".join(f"{name} {percent(n / total)}" for name, n in digest.sources.items()) or "-")
@@ -76,7 +77,7 @@ def rows(digest: Digest) -> list[tuple[str, str]]:
         measure = f" ({best.measure})" if best and best.measure else ""
         found.append(("error", f"{percent(error)}{tolerance}{measure}"))
     for rival in digest.rivals:
-        text = f"{number(rival.speedup)} x: {duration(rival.seconds)} against {duration(rival.run_seconds)}"
+        text = f"{number(rival.speedup)} x: {duration(rival.seconds)} against {duration(rival.run_seconds)} of CPU time"
         if not math.isnan(rival.error):
             text += f", its error {percent(rival.error)}"
         found.append((f"against {rival.name}", text))

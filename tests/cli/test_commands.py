@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 import pytest
+from cosolve.core.cli import console as console_module
 from cosolve.core.cli.arguments import split_petsc_options
 from cosolve.core.cli.main import COMMANDS
 from cosolve.core.errors import EXIT_CODES, BadInputError
@@ -282,3 +283,111 @@ def test_a_bench_exits_with_0_whatever_its_figures(site, tmp_path: Path, cosolve
     assert cosolve("bench", "toy-bensh").err.startswith(
         "cosolve: cosolve bench: unknown bench 'toy-bensh'; did you mean 'toy-bench'?"
     )
+
+
+FAILING = """
+from cosolve import Entry, Prediction, Surrogate, hookimpl
+
+COSOLVE_API_VERSION = 1
+
+
+class Raises(Surrogate):
+    name = "raises"
+
+    def _predict(self, query):
+        raise KeyError("no such key")
+
+
+@hookimpl
+def cosolve_surrogates():
+    return [
+        Entry("raises", "always fails", "failing_plugin:Raises"),
+        Entry("misnamed", "its factory is misspelt", "failing_plugin:Raisse"),
+    ]
+"""
+
+
+def test_a_surrogate_that_always_fails_is_a_row_and_one_warning(toy: Path, site, cosolve) -> None:
+    site.install("failing-cosolve", {"failing_plugin": FAILING}, {"failing": "failing_plugin"})
+    case = (toy / "case.toml").read_text().replace("linear_extrapolation", "raises")
+    (toy / "case.toml").write_text(case + '[governor]\nmode = "off"\n')
+    ended = cosolve("run", "case.toml")
+    assert ended.code == 0
+    reason = "surrogate 'raises' failed on rank 0 at step 0: KeyError: 'no such key'"
+    assert re.search(rf"failed +raises: 10 asked, 10 failed: {reason}", ended.out)
+    assert ended.err.count("WARNING") == 1
+    assert re.search(rf"surrogate 'raises' failed each of the 10 times that it was asked, .*: {reason}", ended.err)
+    page = (toy / "out" / "report.html").read_text()
+    assert "no proposal was judged. Surrogate &#39;raises&#39; failed each of the 10 times" in page
+
+
+def test_a_misspelt_factory_is_to_be_corrected_in_the_entry(toy: Path, site, cosolve) -> None:
+    site.install("failing-cosolve", {"failing_plugin": FAILING}, {"failing": "failing_plugin"})
+    case = (toy / "case.toml").read_text().replace("linear_extrapolation", "misnamed")
+    (toy / "case.toml").write_text(case)
+    ended = cosolve("run", "case.toml")
+    assert ended.code == 4
+    assert "module 'failing_plugin' has no 'Raisse'; did you mean 'Raises'? Correct the text" in ended.err
+    assert "doctor" not in ended.err
+
+
+def test_a_broken_hook_is_a_sentence_with_one_mark_at_its_end(site, cosolve) -> None:
+    text = FAILING.replace("def cosolve_surrogates", "def cosolve_surrogate")
+    site.install("failing-cosolve", {"failing_plugin": text}, {"failing": "failing_plugin"})
+    ended = cosolve("plugins")
+    assert "did you mean 'cosolve_surrogates'" in ended.out
+    assert "?." not in ended.out
+
+
+def test_the_table_the_explanation_and_the_report_say_the_same_seconds(toy: Path, cosolve) -> None:
+    ended = cosolve("run", "case.toml")
+    machinery = re.search(r"seconds .*machinery (\S+) \(wall clock of this run", ended.out)
+    assert machinery is not None
+    assert f"machinery {machinery[1]} s (" in cosolve("explain", "out").out
+
+
+def test_the_report_of_a_run_that_was_cut_off_can_be_written(toy: Path, cosolve) -> None:
+    assert cosolve("run", "case.toml").code == 0
+    (toy / "out" / "report.html").unlink()
+    ended = cosolve("explain", "out", "--report")
+    assert ended.code == 0, ended.err
+    assert ended.out == "report: out/report.html\n"
+    assert (toy / "out" / "report.html").read_text().startswith("<!doctype html>")
+    assert cosolve("explain", "nowhere", "--report").code == 2
+
+
+@pytest.mark.parametrize("width", ["80", "60"])
+def test_names_in_tables_can_be_copied_whatever_the_width(cosolve, monkeypatch: pytest.MonkeyPatch, width: str) -> None:
+    monkeypatch.setenv("COLUMNS", width)
+    for role, name in (("surrogate", "quadratic_extrapolation"), ("coupling", "compared_time_loop")):
+        assert re.search(rf"^ *{name} ", cosolve("plugins", "--role", role).out, re.MULTILINE)
+
+
+def test_colour_is_off_where_asked_and_with_several_ranks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    for name in ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "PMIX_RANK", "MPI_LOCALNRANKS"):
+        monkeypatch.delenv(name, raising=False)
+    assert not console_module.plain()
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert console_module.plain()
+    monkeypatch.delenv("NO_COLOR")
+    monkeypatch.setenv("OMPI_COMM_WORLD_SIZE", "2")
+    monkeypatch.setenv("OMPI_COMM_WORLD_RANK", "0")
+    out = console_module.console()
+    with out.capture() as captured:
+        out.print("[bold red]text[/]")
+    assert captured.get() == "text\n"
+
+
+def test_a_text_that_reads_like_a_number_is_told_how_to_be_quoted(toy: Path, cosolve) -> None:
+    ended = cosolve("run", "--check", "case.toml", "--set", "case.name=nan")
+    assert "expected a text in quotes, found nan; quote a text" in ended.err
+    assert "--set 'case.name=\"nan\"'" in ended.err
+    assert cosolve("run", "--check", "case.toml", "--set", 'case.name="nan"').code == 0
+
+
+def test_a_grid_that_does_not_coarsen_is_told_by_its_key(cosolve) -> None:
+    ended = cosolve("demo", "--embedded", "--set", "problem.cells=63")
+    assert ended.code == 2
+    assert "problem.cells: expected m * 2^k cells a side with m at most 8" in ended.err

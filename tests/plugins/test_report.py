@@ -17,6 +17,7 @@ from cosolve.plugins.report import plots
 from cosolve.plugins.report.digest import Digest, Rival, StepRow
 from cosolve.plugins.report.page import paid, render, sentence, tiles
 from cosolve.plugins.report.reading import digest_of, read_digest
+from cosolve.plugins.report.table import rows
 from rich.console import Console
 
 ACCEPT = {"decision": "accept", "grade": "certified", "measure": 2e-9, "tolerance": 1e-8, "proposer": "net"}
@@ -263,3 +264,27 @@ def test_points_of_a_grid_in_any_order_are_covered_without_slivers():
     areas = 0.5 * np.abs((b - a)[:, 0] * (c - a)[:, 1] - (b - a)[:, 1] * (c - a)[:, 0])
     assert areas.sum() == pytest.approx(1.0)
     assert areas.min() > 0.01
+
+
+def test_a_proposer_that_always_fails_is_a_row_and_no_rejection():
+    reason = "surrogate 'net' failed on rank 0 at step 0: KeyError: 'k'"
+    fault = {**REJECT, "verifier": "session", "reason": reason}
+    steps = [
+        {"kind": "step", "step": k, "t": k, "dt": 1.0, "asked": ["net"], "source": "solver", "verdicts": [fault]}
+        for k in range(3)
+    ]
+    digest = digest_of([*steps, {"kind": "finished", "status": "SUCCESS", "message": ""}])
+    assert (digest.judged, digest.count("reject"), digest.count("fault"), digest.grades) == (0, 0, 3, {})
+    assert digest.totals["proposals that failed"] == "3"
+    assert ("failed", f"net: 3 asked, 3 failed: {reason}") in rows(digest)
+    assert "no proposal was judged. Surrogate 'net' failed each of the 3 times that it was asked" in sentence(digest)
+    assert reason in render(digest, None, "run").replace("&#39;", "'")
+
+
+def test_a_proposal_that_was_judged_counts_before_one_that_failed():
+    fault = {**REJECT, "verifier": "session", "reason": "it raised", "proposer": "first"}
+    judged = {**ACCEPT, "verifier": "residual", "reason": "small"}
+    step = {"kind": "step", "step": 0, "t": 0.0, "dt": 1.0, "asked": ["first", "net"], "verdicts": [judged, fault]}
+    digest = digest_of([step])
+    assert (digest.judged, digest.count("accept")) == (1, 1)
+    assert [one.proposer for one in digest.failures] == ["first"]
