@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -38,17 +38,17 @@ def plain() -> bool:
     return bool(os.environ.get("NO_COLOR")) or launched_size() > 1
 
 
-def table(*columns: str, title: str | None = None) -> Table:
+def table(*columns: str, title: str | None = None, names: Sequence[str] = ()) -> Table:
     """Return an empty table in the one style of cosolve, its title to the left.
 
-    The first column holds names, which are there to be copied: it is never wrapped, the others are.
+    Names are there to be copied: the first column, and those that `names` lists, are never wrapped; the others are.
     """
     from rich import box
     from rich.table import Table
 
     made = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", title_style="bold")
     for index, column in enumerate(columns):
-        made.add_column(column, overflow="fold", no_wrap=index == 0)
+        made.add_column(column, overflow="fold", no_wrap=index == 0 or column in names)
     return made
 
 

@@ -64,7 +64,7 @@ def _print_plugins(registry: Registry, verbose: int) -> None:
 def print_offers(registry: Registry, role: str) -> None:
     """Print the table of what plugins offer for one role."""
     out = console()
-    rows = table(role, "summary", "plugin", "distribution", "note")
+    rows = table(role, "summary", "plugin", "distribution", "note", names=("plugin", "distribution"))
     for offer in registry.offers():
         if offer.role != role:
             continue
