@@ -169,6 +169,8 @@ def write_run(path: Path, run: StoredRun) -> None:
         "times": np.ascontiguousarray(trajectory.times),
         "states": np.ascontiguousarray(trajectory.states),
     }
+    if trajectory.kicks is not None:
+        tensors["kicks"] = np.ascontiguousarray(trajectory.kicks)
     temporary = ""
     try:
         handle, temporary = tempfile.mkstemp(prefix=".run-", dir=path.parent)
@@ -189,9 +191,10 @@ def read_run(path: Path) -> StoredRun | None:
         with safe_open(path, framework="numpy") as file:
             meta = json.loads(file.metadata()[_META])
             times, states = file.get_tensor("times"), file.get_tensor("states")
+            kicks = file.get_tensor("kicks") if "kicks" in file.keys() else None  # noqa: SIM118  # it is no mapping
         parameters = {
             name: np.asarray(value) if isinstance(value, list) else value for name, value in meta["parameters"].items()
         }
-        return StoredRun(Trajectory(times, states, parameters), float(meta["cost_seconds"]), reused=True)
+        return StoredRun(Trajectory(times, states, parameters, kicks), float(meta["cost_seconds"]), reused=True)
     except (SafetensorError, OSError, KeyError, TypeError, ValueError, AttributeError, BadInputError):
         return None

@@ -20,11 +20,15 @@ class Trajectory:
         times: Increasing times of the states, shape `(n_times,)`, in the problem's unit of time.
         states: States, shape `(n_times, n)`.
         parameters: What `Query.parameters` holds in this run.
+        kicks: What was added to each state but the last before the next step was taken from it, shape
+            `(n_times - 1, n)`; None for an undisturbed run. Small random kicks show a surrogate how errors evolve,
+            which an undisturbed run never does.
     """
 
     times: Array
     states: Array
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    kicks: Array | None = None
 
     def __post_init__(self) -> None:
         if self.times.ndim != 1 or self.states.ndim != 2 or len(self.times) != len(self.states):
@@ -34,6 +38,16 @@ class Trajectory:
             )
         if len(self.times) > 1 and not bool(np.all(np.diff(self.times) > 0.0)):
             raise BadInputError("the times of a trajectory must increase from state to state")
+        if self.kicks is not None and self.kicks.shape != (len(self.times) - 1, self.states.shape[1]):
+            raise BadInputError(
+                f"kicks need the shape {(len(self.times) - 1, self.states.shape[1])}, found {self.kicks.shape}"
+            )
+
+    @property
+    def starts(self) -> Array:
+        """The states from which the steps were taken, shape `(n_times - 1, n)`."""
+        before = self.states[:-1]
+        return before if self.kicks is None else before + self.kicks
 
 
 def fingerprint(trajectories: Iterable[Trajectory]) -> str:
@@ -42,6 +56,8 @@ def fingerprint(trajectories: Iterable[Trajectory]) -> str:
     for trajectory in trajectories:
         digest.update(np.ascontiguousarray(trajectory.times, dtype=np.float64).tobytes())
         digest.update(np.ascontiguousarray(trajectory.states).tobytes())
+        if trajectory.kicks is not None:
+            digest.update(np.ascontiguousarray(trajectory.kicks).tobytes())
         for name in sorted(trajectory.parameters):
             digest.update(name.encode())
             digest.update(np.asarray(trajectory.parameters[name], dtype=np.float64).tobytes())
