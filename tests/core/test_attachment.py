@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -68,7 +69,7 @@ def test_callbacks_are_counted_once_for_each_solve(session: Session, comm: Commu
     library = Library(comm)
     with Attached(session, library) as attached:
         for iterations in (3, 5):
-            assert attached.solve("library", lambda n=iterations: library.solve(n), goal="x") == "converged"  # type: ignore[misc]
+            assert attached.solve("library", partial(library.solve, iterations), goal="x") == "converged"
     assert library.callback is None
     records = [record for record in read_ledger(shared_path) if record["kind"] == "solve"]
     if comm.Get_rank() == 0:
