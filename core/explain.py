@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from cosolve.core.errors import BadInputError
+from cosolve.core.failures import failures, is_fault
 from cosolve.core.ledger import read_ledger
+from cosolve.core.wording import counted, ended
 
 Record = Mapping[str, Any]
 
@@ -43,14 +45,18 @@ def _explain_run(directory: Path | str, records: Sequence[Record], steps: Sequen
         return f"The run in {directory} recorded no step."
     sources = Counter(record["source"] or "nobody" for record in steps)
     told = ", ".join(f"{number} by {source}" for source, number in sources.most_common())
-    lines = [f"{len(steps)} steps from t = {_short(steps[0]['t'])}, last step {steps[-1]['step']}. Computed: {told}."]
-    verdicts = [verdict for record in steps for verdict in record["verdicts"]]
+    lines = [
+        f"{counted(len(steps), 'step')} from t = {_short(steps[0]['t'])}, last step {steps[-1]['step']}. "
+        f"Computed: {told}."
+    ]
+    verdicts = [verdict for record in steps for verdict in record["verdicts"] if not is_fault(verdict)]
     if verdicts:
         decisions = Counter((verdict["decision"], verdict["grade"]) for verdict in verdicts)
         told = ", ".join(f"{number} {decision} ({grade})" for (decision, grade), number in sorted(decisions.items()))
-        lines.append(f"{len(verdicts)} verdicts: {told}.")
+        lines.append(f"{counted(len(verdicts), 'verdict')}: {told}.")
     else:
         lines.append("Nothing was judged.")
+    lines += [f"Failed: {ended(one.as_text())}" for one in failures(records)]
     cost: Counter[str] = Counter()
     for record in steps:
         cost.update({name: float(seconds) for name, seconds in record["cost"].items()})
@@ -60,11 +66,16 @@ def _explain_run(directory: Path | str, records: Sequence[Record], steps: Sequen
         lines.append(f"Time: {parts}.")
     lines += [_governor(record) for record in records if record["kind"] == "governor"]
     lines += [_other(record) for record in records if record["kind"] in ("stopped", "resumed", "observer_fault")]
-    rejected = [record for record in steps if any(v["decision"] == "reject" for v in record["verdicts"])]
+    rejected = [
+        record
+        for record in steps
+        if any(verdict["decision"] == "reject" and not is_fault(verdict) for verdict in record["verdicts"])
+    ]
     if rejected:
         numbers = ", ".join(str(record["step"]) for record in rejected[:8]) + (", ..." if len(rejected) > 8 else "")
         lines.append(
-            f"A proposal was rejected in {len(rejected)} steps ({numbers}); --step {rejected[0]['step']} says why."
+            f"A proposal was rejected in {counted(len(rejected), 'step')} ({numbers}); "
+            f"--step {rejected[0]['step']} says why."
         )
     return "\n".join(lines)
 
@@ -107,6 +118,8 @@ def _why_nobody(record: Record) -> str:
 
 
 def _verdict(verdict: Record) -> str:
+    if is_fault(verdict):
+        return f"It failed before it could be judged: {ended(verdict['reason'])}"
     word = {"accept": "accepted", "correct": "taken as the start of a correction", "reject": "rejected"}
     who = f"the proposal of {verdict['proposer']!r}" if verdict["proposer"] else "a proposal"
     judge = verdict["verifier"] or "the session"
@@ -119,19 +132,20 @@ def _ending(record: Record) -> str:
     if record["status"] != "SUCCESS":
         return f"No value was committed, the state was rolled back: {record['message']}"
     if source.endswith("+correct"):
-        return f"{source.removesuffix('+correct')} proposed, and {record['iterations']} solver iterations corrected it."
+        spent = counted(record["iterations"], "solver iteration")
+        return f"{source.removesuffix('+correct')} proposed, and {spent} corrected it."
     if source.endswith("+solve"):
         start = source.removesuffix("+solve")
-        return f"The solver started from the proposal of {start!r}, {record['iterations']} iterations."
+        return f"The solver started from the proposal of {start!r}, {counted(record['iterations'], 'iteration')}."
     if source.startswith("solver"):
         by = f" in {source.partition('/')[2]} smaller steps" if "/" in source else ""
         why = " as the fallback" if rung else ""
-        return f"The solver computed the value{by}{why}, {record['iterations']} iterations."
+        return f"The solver computed the value{by}{why}, {counted(record['iterations'], 'iteration')}."
     return f"The proposal of {source!r} was committed as it was."
 
 
 def _governor(record: Record) -> str:
-    off = f"; next probe in {record['next_probe_in']} transactions" if record["next_probe_in"] else ""
+    off = f"; next probe in {counted(record['next_probe_in'], 'transaction')}" if record["next_probe_in"] else ""
     return (
         f"Governor at step {record['step']}: {record['proposer']!r} {record['event']} "
         f"({1e3 * float(record['hybrid_seconds']):.3g} ms with it, "

@@ -36,8 +36,9 @@ def run(tmp_path: Path) -> Path:
 def test_the_run_is_told(run: Path) -> None:
     text = explain(run)
     assert "10 steps from t = 0, last step 9. Computed: 8 by oracle, 1 by solver, 1 by oracle+correct." in text
-    assert "10 verdicts: 8 accept (certified), 1 correct (certified), 1 reject (certified)." in text
-    assert "A proposal was rejected in 1 steps (3); --step 3 says why." in text
+    assert "9 verdicts: 8 accept (certified), 1 correct (certified)." in text
+    assert "Failed: oracle: 10 asked, 1 failed: surrogate 'oracle' failed on rank 0 at step 3" in text
+    assert "rejected" not in text, "nobody judged it"
     assert "Time: propose" in text
 
 
@@ -50,7 +51,7 @@ def test_an_accepted_step_is_told(run: Path) -> None:
 
 def test_a_rejected_step_is_told(run: Path) -> None:
     text = explain(run, 3)
-    assert "rejected: surrogate 'oracle' failed on rank 0 at step 3: ContractError: its proposal has 40 values" in text
+    assert "It failed before it could be judged: surrogate 'oracle' failed on rank 0 at step 3: ContractError: its proposal has 40 values" in text
     assert "The solver computed the value as the fallback, 3 iterations." in text
 
 

@@ -48,7 +48,7 @@ def test_a_record_is_one_line_of_strict_json_and_comes_back(record: dict[str, ob
     def refuse(word: str) -> None:
         raise AssertionError(f"{word} is no strict JSON")
 
-    expected = {"kind": "step", **_plain(record)}  # type: ignore[dict-item]  # a record is any JSON
+    expected = {"kind": "step", **_plain(record)}  # type: ignore[dict-item]  # a record is any JSON  # values are any JSON
     assert json.loads(line, parse_constant=refuse) == expected
 
 
