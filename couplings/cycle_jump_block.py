@@ -21,8 +21,10 @@ class HybridSettings:
             a run with that time step is left with; the cheapest that leaves enough of the tolerance is taken.
         step_share: Share of the tolerance that the time step may use.
         change_limit: A block is done when its estimated slow error is at most this share of the tolerance.
-        first_factor: Slow error after one checkpoint, as a share of the change that it made.
-        later_factor: The same after two or more, at least; more where the changes shrink slowly, see `slow_error`.
+        unseen: Share of the largest change that may be left unseen between one, two, ... checkpoints: a surrogate that
+            was far off at one time may be so, otherwise, at another.
+        later_factor: Share of the last change that may be left after two or more checkpoints, at least; see
+            `slow_error`.
         largest_defect: Norm of the first defect, weighted by its effect, above which the surrogate is not believed.
         unsettled_limit: See `checkpoint.measure`.
     """
@@ -31,7 +33,7 @@ class HybridSettings:
     step_errors: tuple[tuple[int, float], ...] = ((16, 0.0045), (24, 0.002), (36, 0.0012), (48, 0.0008), (72, 0.0004))
     step_share: float = 0.4
     change_limit: float = 0.35
-    first_factor: float = 0.35
+    unseen: tuple[float, ...] = (0.35, 0.2, 0.12, 0.07)
     later_factor: float = 0.5
     largest_defect: float = 0.3
     unsettled_limit: float = 0.05
@@ -135,19 +137,20 @@ def run_hybrid_block(
 def slow_error(changes: list[float], settings: HybridSettings) -> float:
     """Return the estimated relative error of the slow evolution after checkpoints that changed its end by `changes`.
 
-    Changes that shrink by a ratio r leave r / (1 - r) times the last one, as a geometric series does. A surrogate
-    that is far off shows by changes that hardly shrink, and does not pass by a small last one.
+    The largest of two figures. Between few checkpoints a share of the largest change may go unseen. And changes that
+    shrink by a ratio r leave r / (1 - r) times the last one, as a geometric series does.
 
-    >>> [round(slow_error(changes, HybridSettings()), 6) for changes in ([0.01], [0.01, 0.001], [0.01, 0.02])]
-    [0.0035, 0.0005, inf]
+    >>> [round(slow_error(changes, HybridSettings()), 6) for changes in ([0.01], [0.01, 0.004], [0.01, 0.02])]
+    [0.0035, 0.002667, inf]
     """
     last = changes[-1]
+    unseen = settings.unseen[min(len(changes), len(settings.unseen)) - 1] * max(changes)
     if len(changes) == 1:
-        return settings.first_factor * last
+        return unseen
     ratio = last / changes[-2] if changes[-2] > 0.0 else 0.0
     if not ratio < 1.0:
         return float("inf")
-    return max(settings.later_factor, ratio / (1.0 - ratio)) * last
+    return max(unseen, max(settings.later_factor, ratio / (1.0 - ratio)) * last)
 
 
 def relative_difference(solver: CyclicSolver[Any], slow: FloatArray, other: FloatArray) -> float:
