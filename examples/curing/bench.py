@@ -25,7 +25,7 @@ from cosolve.couplings.cycle_solver import CycleSolver
 from cosolve.examples.curing.bare import BareStepping
 from cosolve.examples.curing.cyclic_solver import SETTINGS, CuringSolver, blocks_of
 from cosolve.examples.curing.discretisation import Discretisation
-from cosolve.examples.curing.planted import SIZES, PlantedSurrogate, outcome, rates
+from cosolve.examples.curing.planted import SIZES, OracleSurrogate, PlantedSurrogate, alone, outcome, rates
 from cosolve.examples.curing.process import RANGES, Block, FloatArray, Load, Schedule
 from cosolve.examples.curing.rivals import (
     at_equal_error,
@@ -171,8 +171,20 @@ def planted(bench: Bench, schedule: Schedule, exact: list[FloatArray], seed: int
         _, ends, solver, _ = bench.hybrid(schedule, seed, liar)
         error = max(errors(bench.solver, ends, exact))
         taken = any(record.source == "surrogate" for record in solver.records.values())
-        cases.append({"kind": "planted", "size": size, "error": error, "outcome": outcome(taken, error, TOLERANCE)})
+        by_itself = max(errors(bench.solver, alone(bench.solver, liar, schedule), exact))
+        case = {"kind": "planted", "size": size, "error": error, "error_alone": by_itself}
+        cases.append({**case, "outcome": outcome(taken, error, by_itself, TOLERANCE)})
     return cases
+
+
+def oracle(bench: Bench, schedule: Schedule, exact: list[FloatArray], seed: int) -> dict[str, Any]:
+    """Ask a surrogate that knows the answer: it should be taken, for as few true periods as the judge allows."""
+    knowing = OracleSurrogate(bench.surrogate.arrays, bench.solver, schedule, 32)
+    result, ends, solver, _ = bench.hybrid(schedule, seed, knowing)
+    taken = sum(record.source == "surrogate" for record in solver.records.values())
+    error = max(errors(bench.solver, ends, exact))
+    periods = int(result.stats["true_periods"])
+    return {"kind": "oracle", "share": taken / len(solver.blocks), "error": error, "true_periods": periods}
 
 
 def rival_vs_bare(bench: Bench) -> float:
@@ -213,12 +225,15 @@ def bench(*, quick: bool, seed: int, progress: Any = None) -> BenchReport:
         tell(0.7 * (index + 1) / count, f"curing {index + 1} of {count}: {case['speedup']:.0f}x, {case['error']:.2%}")
     outside = out_of_range(here, seed, 3 if quick else 12)
     tell(0.85, "runs outside of the training ranges")
-    lies = []
-    for _ in range(1 if quick else 6):
+    lies, oracles = [], []
+    for index in range(2 if quick else 6):
         schedule = RANGES.draw(rng, (100, 100))
-        lies += planted(here, schedule, reference(here.solver, schedule), seed)
-    tell(0.95, "planted errors")
+        exact = reference(here.solver, schedule)
+        lies += planted(here, schedule, exact, seed + index)
+        oracles.append(oracle(here, schedule, exact, seed + index))
+    tell(0.95, "planted errors and an oracle")
     metrics = summary(here, cases, outside, lies)
+    metrics["oracle_share"] = sum(case["share"] for case in oracles) / len(oracles)
     if not quick:
         finer = Bench(128)
         for name, used, periods in (("mesh_128", finer, (100,) * 4), ("constant_load", here, (400,))):
@@ -227,7 +242,7 @@ def bench(*, quick: bool, seed: int, progress: Any = None) -> BenchReport:
             metrics[name]["silent_failures"] = sum(case["error"] > TOLERANCE for case in more)
             cases += [{"kind": name, **case} for case in more]
     tell(1.0, "done")
-    return BenchReport("curing", metrics, [*cases, *outside, *lies], TARGETS)
+    return BenchReport("curing", metrics, [*cases, *outside, *lies, *oracles], TARGETS)
 
 
 def summary(
