@@ -34,8 +34,11 @@ def choose_functions(data: TrainingData, options: BasisOptions) -> tuple[npt.NDA
     total = sum(len(run.states) for run in data.training)
     stride = -(-total // _MOST_SNAPSHOTS)
     order = order_of(options.base)
-    states = np.concatenate([run.states[::stride] - mean for run in data.training])
-    rest = np.concatenate([_rests(run, mean, options.base, order)[::stride] for run in data.training])
+    # Each run is thinned from another step on: from one and the same, whole phases of the runs would go unseen.
+    starts = [(7 * index) % stride for index in range(len(data.training))]
+    runs = list(zip(data.training, starts, strict=True))
+    states = np.concatenate([run.states[start::stride] - mean for run, start in runs])
+    rest = np.concatenate([_rests(run, mean, options.base, order)[start::stride] for run, start in runs])
     size = float(np.linalg.norm(rest))
     if size == 0.0:
         raise BadInputError("the base alone reproduces every training run: there is nothing for a network to learn")
