@@ -102,7 +102,15 @@ class HeatProblem(Problem):
 
     def describe(self) -> Mapping[str, Any]:
         """Return what a model must match."""
-        return {"problem": self.name, "parameters": sorted(self.parameters), "fields": ["u"], "units": {"u": "1"}}
+        return {
+            "problem": self.name,
+            "parameters": sorted(self.parameters),
+            "fields": ["u"],
+            "units": {"u": "1"},
+            # The number of cells may differ: the basis carries over between meshes of this domain.
+            "spaces": {"u": {"kind": "dofs", "element": "Lagrange 1", "domain": [[0.0, 0.0], [1.0, 1.0]]}},
+            "dtype": "float64",
+        }
 
     def open_fields(self, solver: Any, directory: Path) -> FieldWriter:
         """Open a time series of the state for ParaView (collective)."""

@@ -18,7 +18,7 @@ from cosolve.core.surrogate import StoredSurrogate
 from cosolve.plugins.pytorch.bridge import DTYPES, CopyCount, to_numpy, to_torch
 from cosolve.plugins.pytorch.deeponet import DeepONet
 from cosolve.plugins.pytorch.features import FeatureMap
-from cosolve.plugins.pytorch.placement import limit_threads, place
+from cosolve.plugins.pytorch.placement import default_device, limit_threads, place
 from cosolve.plugins.pytorch.stored import above, check_sizes, load_exactly
 from torch import Tensor
 
@@ -195,4 +195,5 @@ class DeepONetSurrogate(StoredSurrogate):
             FeatureMap.from_settings(settings["features"]),
             residual=bool(settings["residual"]),
             reach=float(settings["reach"]),
+            device=default_device(),
         )

@@ -21,7 +21,7 @@ from cosolve.plugins.pytorch.bridge import DTYPES, CopyCount, to_numpy, to_torch
 from cosolve.plugins.pytorch.features import FeatureMap
 from cosolve.plugins.pytorch.fno import FourierNeuralOperator
 from cosolve.plugins.pytorch.layers import Normaliser
-from cosolve.plugins.pytorch.placement import limit_threads, place
+from cosolve.plugins.pytorch.placement import default_device, limit_threads, place
 from cosolve.plugins.pytorch.stored import above, check_sizes, load_exactly
 from torch import Tensor, nn
 
@@ -217,7 +217,14 @@ class FNOSurrogate(StoredSurrogate):
             dtype=DTYPES[settings["dtype"]],
         )
         load_exactly(model, tensors, "model.")
-        return cls(model, features, tensors["low"], tensors["high"], residual=bool(settings["residual"]))
+        return cls(
+            model,
+            features,
+            tensors["low"],
+            tensors["high"],
+            residual=bool(settings["residual"]),
+            device=default_device(),
+        )
 
 
 def build_grid_model(

@@ -50,6 +50,11 @@ def limit_threads() -> int:
     return count
 
 
+def default_device() -> str:
+    """Return the device of surrogates that are read from model files: `COSOLVE_TORCH_DEVICE`, else `cpu`."""
+    return os.environ.get("COSOLVE_TORCH_DEVICE") or "cpu"
+
+
 def place(device: str) -> torch.device:
     """Return the torch device for `cpu`, `cuda` or `auto`.
 

@@ -44,12 +44,14 @@ def test_derivatives_against_finite_differences_and_autograd(modes: tuple[int, .
     forward = torch.func.jvp(net, (values,), (tangent,))[1]
     h = 1e-5
     difference = (net(values + h * tangent) - net(values - h * tangent)) / (2 * h)
-    assert float((difference - forward).norm()) <= 1e-6 * float(forward.norm())
+    assert float((difference - forward).detach().norm()) <= 1e-6 * float(forward.detach().norm())
     backward = torch.func.vjp(net, values)[1](cotangent)[0]
     asked = values.clone().requires_grad_()
     (automatic,) = torch.autograd.grad(net(asked), asked, cotangent)
     assert torch.allclose(backward, automatic, rtol=1e-12, atol=1e-14)
-    assert float((cotangent * forward).sum()) == pytest.approx(float((backward * tangent).sum()), rel=1e-10, abs=1e-12)
+    assert float((cotangent * forward).detach().sum()) == pytest.approx(
+        float((backward * tangent).detach().sum()), rel=1e-10, abs=1e-12
+    )
 
 
 @pytest.mark.parametrize("modes", [(5,), (3, 3)])
@@ -79,9 +81,9 @@ def test_vmap_and_batches_do_not_matter(modes: tuple[int, ...], dtype: torch.dty
     assert together.dtype == dtype
     mapped = torch.vmap(lambda one: net(one[None])[0])(values)
     alone = torch.cat([net(one[None]) for one in values])
-    scale = float(together.abs().max())
-    assert float((mapped - together).abs().max()) <= tolerance * scale
-    assert float((alone - together).abs().max()) <= tolerance * scale
+    scale = float(together.abs().max().detach())
+    assert float((mapped - together).abs().max().detach()) <= tolerance * scale
+    assert float((alone - together).abs().max().detach()) <= tolerance * scale
 
 
 def test_both_precisions_are_the_same_operator() -> None:

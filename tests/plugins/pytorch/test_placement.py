@@ -7,7 +7,10 @@ import pytest
 import torch
 from cosolve.core.errors import BadInputError
 from cosolve.core.query import Query
-from cosolve.plugins.pytorch import FourierNeuralOperator, TorchSurrogate
+from cosolve.plugins.pytorch import DeepONet, FourierNeuralOperator, TorchSurrogate
+from cosolve.plugins.pytorch.deeponet_surrogate import DeepONetSurrogate
+from cosolve.plugins.pytorch.features import FeatureMap
+from cosolve.plugins.pytorch.grid_surrogate import FNOSurrogate, build_grid_model
 from cosolve.plugins.pytorch.placement import limit_threads, local_rank, place
 
 LAUNCHERS = ("OMPI_COMM_WORLD_LOCAL_RANK", "MPI_LOCALRANKID", "SLURM_LOCALID")
@@ -52,6 +55,20 @@ def test_a_device_that_is_not_there_is_a_sentence(monkeypatch: pytest.MonkeyPatc
         place("tpu")
 
 
+def test_models_from_files_take_the_device_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    features = FeatureMap((), time=False)
+    grid = FNOSurrogate(build_grid_model(0, (3,), 4, 1), features, np.zeros(1), np.ones(1))
+    sensors = DeepONetSurrogate(DeepONet(2, 1, width=4, depth=1, terms=2), np.array([[0.0], [1.0]]), features)
+    for stored in (grid, sensors):
+        again = type(stored).from_file(stored.tensors(), stored.settings())
+        assert again.device == torch.device("cpu")
+    monkeypatch.setenv("COSOLVE_TORCH_DEVICE", "cuda")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    for stored in (grid, sensors):
+        with pytest.raises(BadInputError, match="torch sees no CUDA device"):
+            type(stored).from_file(stored.tensors(), stored.settings())
+
+
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 
 
@@ -78,6 +95,30 @@ def test_cuda_gives_the_answer_and_derivatives_of_the_cpu(dtype: torch.dtype, to
     assert np.max(np.abs(on_cuda.jvp(query, tangent) - forward)) <= tolerance * np.max(np.abs(forward))
     backward = on_cpu.vjp(query, tangent)
     assert np.max(np.abs(on_cuda.vjp(query, tangent) - backward)) <= tolerance * np.max(np.abs(backward))
+
+
+@pytest.mark.gpu
+@needs_cuda
+@pytest.mark.parametrize("kind", ["fno", "deeponet"])
+def test_stored_models_answer_alike_on_cuda(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    features, points = FeatureMap((), time=False), np.linspace(0.0, 1.0, 9)[:, None]
+    made: FNOSurrogate | DeepONetSurrogate
+    if kind == "fno":
+        made = FNOSurrogate(build_grid_model(0, (4,), 6, 2, dtype=torch.float64), features, points[0], points[-1])
+    else:
+        made = DeepONetSurrogate(DeepONet(9, 1, width=8, depth=1, terms=4), points, features)
+    made.place(points)
+    query, tangent = Query(np.sin(3.0 * points[:, 0])), np.cos(points[:, 0])
+    monkeypatch.setenv("COSOLVE_TORCH_DEVICE", "cuda")
+    on_cuda = type(made).from_file(made.tensors(), made.settings())
+    on_cuda.place(points)
+    assert on_cuda.device.type == "cuda"
+    assert np.allclose(on_cuda.predict(query).value, made.predict(query).value, rtol=1e-10, atol=1e-12)
+    assert np.allclose(on_cuda.jvp(query, tangent), made.jvp(query, tangent), rtol=1e-10, atol=1e-12)
+    assert np.allclose(on_cuda.vjp(query, tangent), made.vjp(query, tangent), rtol=1e-10, atol=1e-12)
+    for name, tensor in made.tensors().items():
+        assert np.array_equal(on_cuda.tensors()[name], tensor), name
 
 
 @pytest.mark.gpu
