@@ -45,6 +45,8 @@ def print_result(case: Case, result: Result) -> None:
     records = read_ledger(case.directory)
     rows = table("", "", title=f"{case.name}: {result.status.value}")
     rows.show_header = False
+    # These are words, not names to copy: a long rival may wrap.
+    rows.columns[0].no_wrap, rows.columns[0].max_width = False, 34
     stats = result.stats
     rows.add_row("reached", f"t = {result.t:.6g} in {counted(stats.get('steps', 0), 'transaction')}")
     if stats.get("judged"):

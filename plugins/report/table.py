@@ -34,7 +34,7 @@ def render_summary(digest: Digest) -> RenderableType:
     table = Table(
         title=digest.title, title_justify="left", title_style="bold", show_header=False, box=None, pad_edge=False
     )
-    table.add_column(style="dim", no_wrap=True)
+    table.add_column(style="dim", max_width=36)
     table.add_column(overflow="fold")
     for name, text in rows(digest):
         bad = name in ("ended", "ledger", "failed") or text.startswith("no:")
