@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 from typing import Any
 
 import click
 from cosolve.core.cli.console import console, verbose_option
+from cosolve.core.entries import Entry
+from cosolve.core.errors import BadInputError, PluginError
+
+IMPORT_FIRST = "train-imports-first:"
+"""Capability of a problem, before the name of a library that training imports ahead of the problem's own.
+
+Torch that is imported after Debian's PETSc runs on PETSc's BLAS: the same fit takes five times as long.
+"""
 
 EXAMPLES = """\b
 Examples:
@@ -41,7 +50,6 @@ def train(
     # Imported here: --help needs none of it.
     from cosolve.core.case_reading import load_case
     from cosolve.core.communicator import world
-    from cosolve.core.errors import BadInputError
     from cosolve.core.option_layers import Layer, from_assignments
     from cosolve.core.options import check
     from cosolve.core.problem import Problem
@@ -76,6 +84,7 @@ def train(
         source=loaded.source,
         folder=loaded.folder,
     )
+    _import_first(loaded.problem.entry)
     factory = registry.load("problem", loaded.problem.name, where=loaded.problem.where)
     problem: Problem = factory(loaded.problem.options)
     command = " ".join(["cosolve train", str(case), *(f"--set {key}={value}" for key, value in layer.values.items())])
@@ -84,3 +93,16 @@ def train(
     out = console()
     out.print(report.as_text(), end="", markup=False)
     out.print(f"report       {report.path.with_suffix('.json')}", markup=False)
+
+
+def _import_first(entry: Entry) -> None:
+    for word in entry.capabilities:
+        if word.startswith(IMPORT_FIRST):
+            name = word.removeprefix(IMPORT_FIRST)
+            try:
+                importlib.import_module(name)
+            except ImportError as error:
+                raise PluginError(
+                    f"the training of {entry.name!r} needs {name}, which cannot be imported ({error}). Install it, "
+                    "e.g. `pip install cosolve[torch]`."
+                ) from error

@@ -12,6 +12,6 @@ PROBLEMS = (
         options="cosolve.examples.heat.options:HeatOptions",
         solver_options="cosolve.plugins.fenicsx.options:FormSolverOptions",
         requires=("dolfinx", "petsc4py", "mpi4py"),
-        capabilities=("trainable", "mpi"),
+        capabilities=("trainable", "train-imports-first:torch", "mpi"),
     ),
 )
