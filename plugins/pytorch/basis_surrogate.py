@@ -125,12 +125,15 @@ class BasisSurrogate(StoredSurrogate):
         features = torch.from_numpy(self._features(query, state, change))
         with torch.inference_mode():
             members = self.network.members(features).numpy()
-        value = members.mean(axis=0) @ rows[self._answer_rows]
+        # One product with all rows: it reads the basis once, which is what a proposal costs.
+        weight = np.zeros(self.basis.size)
+        weight[self._answer_rows] = members.mean(axis=0)
         if self.base in ("mean", "projected"):
-            value += rows[0]
+            weight[0] = 1.0
         if self.base == "projected":
-            value += state @ rows[self._state_rows]
-        elif self.base != "mean":
+            weight[self._state_rows] += state
+        value = weight @ rows
+        if self.base not in ("mean", "projected"):
             value += extrapolated(query, self._order)
         uncertainty = None
         if len(members) > 1:

@@ -24,6 +24,9 @@ class CoefficientNetwork(nn.Module):
         activation: See `MLP`.
     """
 
+    _left: Tensor
+    _right: Tensor
+
     def __init__(
         self,
         n_features: int,
@@ -37,8 +40,9 @@ class CoefficientNetwork(nn.Module):
         super().__init__()
         self.n_features, self.quadratic = n_features, quadratic
         pairs = [(i, j) for i in range(quadratic[1]) for j in range(i + 1)]
-        self._left = [quadratic[0] + i for i, _ in pairs]
-        self._right = [quadratic[0] + j for _, j in pairs]
+        # Kept as tensors, though not in model files: a list of indices would be converted in each proposal.
+        self.register_buffer("_left", torch.tensor([quadratic[0] + i for i, _ in pairs]), persistent=False)
+        self.register_buffer("_right", torch.tensor([quadratic[0] + j for _, j in pairs]), persistent=False)
         n_features += len(pairs)
         self.inputs = Normaliser(n_features)
         self.outputs = Normaliser(n_coefficients)
@@ -67,9 +71,10 @@ class CoefficientNetwork(nn.Module):
 
     def with_products(self, features: Tensor) -> Tensor:
         """Return the features and the products of the quadratic ones."""
-        if not self._left:
+        if not self.quadratic[1]:
             return features
-        return torch.cat([features, features[..., self._left] * features[..., self._right]], dim=-1)
+        left, right = features.index_select(-1, self._left), features.index_select(-1, self._right)
+        return torch.cat([features, left * right], dim=-1)
 
     def fit_linear(self, features: Tensor, coefficients: Tensor, ridge: float) -> None:
         """Fit both normalisers, then the linear map by ridge regression.
