@@ -167,7 +167,13 @@ class _Reader:
         """Read one `[[surrogate]]`: a model file, or a registered name with options."""
         model = values.pop("model", None)
         if model is None:
-            return self.part("surrogate", key, values, None)
+            part = self.part("surrogate", key, values, None)
+            if "stored" in part.entry.capabilities:
+                raise BadInputError(
+                    f"{self.origin(f'{key}.name')}: {key}: {part.name!r} is built from a trained model: give "
+                    '`model = "FILE.safetensors"`, or train one: `cosolve train`.'
+                )
+            return part
         # Imported here: a case without a trained model needs neither numpy nor safetensors to be checked.
         from cosolve.core.model_file import check_matches, load_card
 

@@ -75,3 +75,12 @@ def test_a_missing_case_is_named(tmp_path: Path) -> None:
     done = train(tmp_path, "absent.toml")
     assert done.returncode == 2
     assert "absent.toml" in done.stderr
+
+
+def test_a_case_that_names_a_trained_surrogate_without_its_model_says_so(case: Path, tmp_path: Path) -> None:
+    text = case.read_text().replace('model = "embedded.safetensors"', 'name = "pod_mlp"')
+    case.write_text(text)
+    command = [*COMMAND[:-1], "run", "--check", str(case)]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "'pod_mlp' is built from a trained model: give `model = \"FILE.safetensors\"`" in done.stderr
