@@ -51,7 +51,8 @@ def test_an_accepted_step_is_told(run: Path) -> None:
 
 def test_a_rejected_step_is_told(run: Path) -> None:
     text = explain(run, 3)
-    assert "It failed before it could be judged: surrogate 'oracle' failed on rank 0 at step 3: ContractError: its proposal has 40 values" in text
+    fault = "surrogate 'oracle' failed on rank 0 at step 3: ContractError: its proposal has 40 values"
+    assert f"It failed before it could be judged: {fault}" in text
     assert "The solver computed the value as the fallback, 3 iterations." in text
 
 
