@@ -48,7 +48,8 @@ def test_a_fault_of_an_observer_is_recorded_and_not_passed_on(caplog: pytest.Log
         1,
     )
     assert "no room for step 1" in records[1][1]["traceback"]
-    assert len(caplog.records) == 1, "warned once, recorded each time"
+    # The messages differ by their step; a command that set up logging before makes pytest hear each of them twice.
+    assert len({record.getMessage() for record in caplog.records}) == 1, "warned once, recorded each time"
 
 
 def test_an_event_that_nobody_watches_costs_nothing() -> None:
