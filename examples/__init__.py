@@ -5,11 +5,11 @@ from __future__ import annotations
 from cosolve.core.entries import Entry
 from cosolve.core.hookspecs import hookimpl
 from cosolve.examples import time_loop_bench
-from cosolve.examples.cahn_hilliard import registration as cahn_hilliard
-from cosolve.examples.curing import registration as curing
-from cosolve.examples.embedded import registration as embedded
-from cosolve.examples.heat import registration as heat
-from cosolve.examples.overhead import registration as overhead
+from cosolve.examples.cahn_hilliard import registration as cahn_hilliard_entries
+from cosolve.examples.curing import registration as curing_entries
+from cosolve.examples.embedded import registration as embedded_entries
+from cosolve.examples.heat import registration as heat_entries
+from cosolve.examples.overhead import registration as overhead_entries
 
 COSOLVE_API_VERSION = 1
 
@@ -17,22 +17,23 @@ COSOLVE_API_VERSION = 1
 @hookimpl
 def cosolve_problems() -> list[Entry]:
     """Register the problems of the examples."""
-    return [*heat.PROBLEMS, *cahn_hilliard.PROBLEMS, *curing.PROBLEMS, *embedded.PROBLEMS]
+    parts = (heat_entries, cahn_hilliard_entries, curing_entries, embedded_entries)
+    return [entry for part in parts for entry in part.PROBLEMS]
 
 
 @hookimpl
 def cosolve_couplings() -> list[Entry]:
     """Register the couplings of the examples."""
-    return [*curing.COUPLINGS]
+    return [*curing_entries.COUPLINGS]
 
 
 @hookimpl
 def cosolve_surrogates() -> list[Entry]:
     """Register the surrogates of the examples."""
-    return [*curing.SURROGATES]
+    return [*curing_entries.SURROGATES]
 
 
 @hookimpl
 def cosolve_benches() -> list[Entry]:
     """Register the benches of the examples."""
-    return [*overhead.BENCHES, *time_loop_bench.BENCHES]
+    return [*overhead_entries.BENCHES, *time_loop_bench.BENCHES]
