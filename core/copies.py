@@ -32,6 +32,10 @@ class CopyCount:
         self.bytes += nbytes
         logger.debug("copied %d bytes: %s", nbytes, why or "no reason given")
 
+    def notes(self) -> dict[str, int]:
+        """Return the counts for a prediction's notes; empty when nothing was copied."""
+        return {"copies": self.copies, "copied_bytes": self.bytes} if self.copies else {}
+
 
 def shared_array(source: Any, dtype: npt.DTypeLike, count: CopyCount) -> Array:
     """Return `source` as a C-contiguous array of `dtype`: the same memory where that fits, else a counted copy.

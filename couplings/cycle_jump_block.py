@@ -13,7 +13,7 @@ from cosolve.couplings.slow_evolution import SlowEvolution
 
 @dataclass(frozen=True, slots=True)
 class HybridSettings:
-    """How the hybrid cycle jump runs. The factors are calibrated on validation runs, see the page on the flagship.
+    """How the hybrid cycle jump runs. Factors are calibrated on validation runs (`docs/explanation/cycle_jump.md`).
 
     Attributes:
         checkpoints: Times of the checkpoints as shares of the block, in the order in which they are run.

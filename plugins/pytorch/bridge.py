@@ -3,36 +3,14 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from cosolve.core.arrays import Array
+from cosolve.core.copies import CopyCount
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
-
-
-@dataclass(slots=True)
-class CopyCount:
-    """Copies between numpy and torch.
-
-    Attributes:
-        copies: Arrays copied.
-        bytes: Bytes of the copies.
-    """
-
-    copies: int = 0
-    bytes: int = 0
-
-    def add(self, nbytes: int) -> None:
-        """Count one copy."""
-        self.copies += 1
-        self.bytes += nbytes
-
-    def notes(self) -> dict[str, Any]:
-        """Return the counts for a prediction's notes; empty when nothing was copied."""
-        return {"copies": self.copies, "copied_bytes": self.bytes} if self.copies else {}
 
 
 def to_torch(array: Array, dtype: torch.dtype, device: torch.device, count: CopyCount) -> torch.Tensor:

@@ -10,12 +10,13 @@ import numpy.typing as npt
 import torch
 from cosolve.core.arrays import Array
 from cosolve.core.communicator import Communicator, SerialCommunicator
+from cosolve.core.copies import CopyCount
 from cosolve.core.errors import BadInputError, ModelMismatchError, PluginError
 from cosolve.core.prediction import Prediction
 from cosolve.core.query import Query
 from cosolve.core.solver import Solver
 from cosolve.core.surrogate import StoredSurrogate
-from cosolve.plugins.pytorch.bridge import DTYPES, CopyCount, to_numpy, to_torch
+from cosolve.plugins.pytorch.bridge import DTYPES, to_numpy, to_torch
 from cosolve.plugins.pytorch.deeponet import DeepONet
 from cosolve.plugins.pytorch.features import FeatureMap
 from cosolve.plugins.pytorch.placement import default_device, limit_threads, place

@@ -11,11 +11,12 @@ from typing import Any, TypeAlias
 
 import torch
 from cosolve.core.arrays import Array
+from cosolve.core.copies import CopyCount
 from cosolve.core.errors import BadInputError, PluginError
 from cosolve.core.prediction import Prediction
 from cosolve.core.query import Query
 from cosolve.core.surrogate import Surrogate
-from cosolve.plugins.pytorch.bridge import CopyCount, to_numpy, to_torch
+from cosolve.plugins.pytorch.bridge import to_numpy, to_torch
 from cosolve.plugins.pytorch.placement import limit_threads, place
 from cosolve.plugins.pytorch.weights import load_weights
 

@@ -7,7 +7,8 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from cosolve.plugins.pytorch.bridge import CopyCount, to_numpy, to_torch
+from cosolve.core.copies import CopyCount
+from cosolve.plugins.pytorch.bridge import to_numpy, to_torch
 
 CPU = torch.device("cpu")
 
