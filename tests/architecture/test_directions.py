@@ -20,6 +20,7 @@ WRAPS = {
     "pytorch": {"torch"},
     "reduced": {"scipy"},
     "report": {"matplotlib"},
+    "scip": {"pyscipopt", "numba"},
     "verifiers": set(),
 }
 

@@ -1,0 +1,1 @@
+"""Families of mixed-integer programs, and the benches of guided branch and bound."""
