@@ -23,7 +23,8 @@ class Entry:
         summary: One line for `cosolve plugins`.
         factory: `"module:attribute"` of a class or function; imported when it is used, never at registration.
         options: `"module:Model"` of a pydantic model of its options; the module must import nothing heavy, so that a
-            case can be checked with no solver installed. Empty when it takes no options.
+            case can be checked with no solver installed. Empty when it takes no options. A bench with a model takes
+            `--key value` on the command line and is called with `options=`.
         solver_options: Of a problem: the same for the `[solver]` table; empty for the common `rtol`, `atol` and
             `max_iterations`.
         requires: Import names that the factory needs (`("dolfinx", "petsc4py")`), named when they are missing.

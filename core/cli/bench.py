@@ -12,12 +12,18 @@ Examples:
   cosolve bench
   cosolve bench time-loop --quick --seed 7 --json time-loop.json
   cosolve bench overhead --quick
+  cosolve bench branching --family auctions --level easy --quick
 
 \b
+Some benches have options of their own: `cosolve plugins --role bench` names the benches, the reference their options.
 Exits with 0 when the bench is complete, whatever its figures. Data come from the folder in COSOLVE_DATA."""
 
 
-@click.command(epilog=EXAMPLES)
+@click.command(
+    epilog=EXAMPLES,
+    # What is left over belongs to the bench.
+    context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
+)
 @click.argument("name", required=False)
 @click.option("--quick", is_flag=True, help="Fewer and smaller cases: minutes instead of hours.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Draws the unseen cases.")
@@ -40,6 +46,7 @@ def bench(
 
     from cosolve.core import petsc_options
     from cosolve.core.bench import DATA_VARIABLE, BenchReport
+    from cosolve.core.cli.bench_options import bench_options
     from cosolve.core.cli.ending import launched_rank
     from cosolve.core.cli.plugins import print_offers
     from cosolve.core.errors import PluginError
@@ -50,6 +57,7 @@ def bench(
     if name is None:
         print_offers(registry, "bench")
         return
+    options = bench_options(registry.get("bench", name, where="cosolve bench"), ctx.args)
     if data is not None:
         os.environ[DATA_VARIABLE] = str(data)
     if json_path is not None:
@@ -57,7 +65,8 @@ def bench(
     rank = launched_rank()
     with petsc_options.handed_over(ctx.obj["petsc"]), progress_bar(f"bench {name}", rank=rank) as progress:
         factory = registry.load("bench", name, where="cosolve bench")
-        report = factory(quick=quick, seed=seed, progress=progress)
+        own = {} if options is None else {"options": options}
+        report = factory(quick=quick, seed=seed, progress=progress, **own)
     if not isinstance(report, BenchReport):
         raise PluginError(
             f"bench {name!r}: expected a BenchReport, found {type(report).__name__}; correct its factory."

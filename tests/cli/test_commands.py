@@ -285,6 +285,49 @@ def test_a_bench_exits_with_0_whatever_its_figures(site, tmp_path: Path, cosolve
     )
 
 
+BENCH_WITH_OPTIONS = """
+from typing import Literal
+from cosolve import Entry, hookimpl
+from cosolve.core.options import Options
+COSOLVE_API_VERSION = 1
+
+class Own(Options):
+    family: Literal["auctions", "set-cover"] = "set-cover"
+    most_nodes: int = 3
+    verbose_rows: bool = False
+
+@hookimpl
+def cosolve_benches():
+    return [Entry("optional", "takes options", "optional_plugin:bench", options="optional_plugin:Own")]
+
+def bench(*, quick, seed, progress, options):
+    from cosolve.core.bench import BenchReport
+    return BenchReport("optional", options.model_dump())
+"""
+
+
+def test_a_bench_has_options_of_its_own(site, tmp_path: Path, cosolve) -> None:
+    site.install("optional-cosolve", {"optional_plugin": BENCH_WITH_OPTIONS}, {"optional": "optional_plugin"})
+    path = tmp_path / "out.json"
+    ended = cosolve(
+        "bench", "optional", "--family=auctions", "--most-nodes", "7", "--verbose-rows", "--json", str(path)
+    )
+    assert ended.code == 0, ended.err
+    assert json.loads(path.read_text())["metrics"] == {"family": "auctions", "most_nodes": 7, "verbose_rows": True}
+    assert cosolve("bench", "optional").code == 0
+    for words, sentence in (
+        (("--famly", "auctions"), "unknown option '--famly'; did you mean '--family'? Known: --family, --most-nodes"),
+        (("--family", "auction"), "expected one of 'auctions' or 'set-cover', found 'auction'; change that option."),
+        (("--most-nodes", "many"), "expected a whole number, found 'many'"),
+        (("stray",), "expected an option, found 'stray'"),
+    ):
+        ended = cosolve("bench", "optional", *words)
+        assert (ended.code, sentence in ended.err) == (2, True), ended.err
+    ended = cosolve("bench", "overhead", "--family", "auctions")
+    assert ended.code == 2
+    assert "The bench 'overhead' takes no options of its own." in ended.err
+
+
 FAILING = """
 from cosolve import Entry, Prediction, Surrogate, hookimpl
 
