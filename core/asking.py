@@ -80,6 +80,7 @@ class Asking:
         self._grade = grade
         self._deadline = deadline_seconds
         self._observing_failed: dict[str, BaseException] = {}
+        self._said: Array | None = None
 
     def ask(self, proposer: Surrogate, trial: Trial) -> Prediction | None:
         """Ask one proposer (collective).
@@ -98,7 +99,7 @@ class Asking:
             prediction = proposer.predict(query)
             if self._transaction.repair():
                 raise ContractError("it changed the state it was given in place; the state was restored")
-            check_values(prediction.value, query.state, "its proposal")
+            self._said = check_values(prediction.value, query.state, "its proposal")
             return Prediction(
                 self._transaction.own(prediction.value),
                 prediction.source,
@@ -131,7 +132,14 @@ class Asking:
             verdict = verifier.judge(self._solver, query, prediction)
             if not isinstance(verdict, Verdict):
                 raise ContractError(f"it must return a Verdict, got {type(verdict).__name__}")
-            return self._settled(verdict)
+            settled = self._settled(verdict)
+            if self._transaction.repair():
+                raise ContractError("it changed the state it was given in place; the state was restored")
+            # What was judged must be what is committed: the proposer's own array, if it lives, is still as it was.
+            said = self._said
+            if settled.decision is not Decision.REJECT and said is not None and not (said == prediction.value).all():
+                raise ContractError("the proposal changed in place while it was judged")
+            return settled
 
         consensus = self._consensus
         try:

@@ -12,7 +12,7 @@ from cosolve.core.outcome import StepCost
 from cosolve.core.query import Query, Snapshot
 from cosolve.core.result import Status
 from cosolve.core.solver import Solver, SolveResult
-from cosolve.core.transaction import OpenTransaction, check_values
+from cosolve.core.transaction import ContractError, OpenTransaction, check_values
 
 # A corrected value whose own residual is known must meet the tolerance; the slack is for rounding of the ratio.
 _MET = 1.0 + 1e-9
@@ -151,6 +151,8 @@ class Ladder:
 
         def checked() -> SolveResult:
             result = solve()
+            if self._transaction.repair():
+                raise ContractError("it changed the state it was given in place; the state was restored")
             if result.converged:
                 check_values(result.value, query.state, "the state it returned")
             return result

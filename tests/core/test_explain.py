@@ -12,7 +12,8 @@ from cosolve.core.ledger import Ledger
 from cosolve.core.loop import Loop
 from cosolve.core.query import Query
 from cosolve.core.session import Session
-from cosolve.core.testing.faults import Fault, FaultySolver, OracleSurrogate
+from cosolve.core.testing.faults import Fault
+from cosolve.core.testing.faulty_parts import FaultySolver, OracleSurrogate
 from cosolve.core.testing.mean_field import MeanFieldSolver, RatioVerifier
 
 

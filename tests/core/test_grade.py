@@ -11,7 +11,7 @@ from cosolve.core.prediction import Prediction
 from cosolve.core.query import Query
 from cosolve.core.session import Session
 from cosolve.core.solver import Solver
-from cosolve.core.testing.faults import OracleSurrogate
+from cosolve.core.testing.faulty_parts import OracleSurrogate
 from cosolve.core.testing.mean_field import MeanFieldSolver
 from cosolve.core.verdict import Decision, Grade, Verdict
 from cosolve.core.verifier import Verifier

@@ -11,7 +11,8 @@ from cosolve.core.query import Query
 from cosolve.core.result import Status
 from cosolve.core.session import Session
 from cosolve.core.solver import SolveResult
-from cosolve.core.testing.faults import Fault, FaultySolver
+from cosolve.core.testing.faults import Fault
+from cosolve.core.testing.faulty_parts import FaultySolver
 from cosolve.core.testing.mean_field import MeanFieldSolver, RatioVerifier
 
 DT = 0.1

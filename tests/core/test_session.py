@@ -18,7 +18,8 @@ from cosolve.core.query import Query
 from cosolve.core.session import Session
 from cosolve.core.solver import SolveResult
 from cosolve.core.surrogate import Surrogate
-from cosolve.core.testing.faults import Fault, FaultyVerifier, OracleSurrogate
+from cosolve.core.testing.faults import Fault
+from cosolve.core.testing.faulty_parts import FaultyVerifier, OracleSurrogate
 from cosolve.core.testing.mean_field import MeanFieldSolver, RatioVerifier
 from cosolve.core.verdict import Decision, Grade
 

@@ -13,7 +13,8 @@ from cosolve.core.query import Query
 from cosolve.core.result import Status
 from cosolve.core.session import Session
 from cosolve.core.solver import Solver
-from cosolve.core.testing.faults import KINDS, Fault, FaultySolver, FaultyVerifier, Kind, OracleSurrogate
+from cosolve.core.testing.faults import KINDS, Fault, Kind
+from cosolve.core.testing.faulty_parts import FaultySolver, FaultyVerifier, OracleSurrogate
 from cosolve.core.testing.mean_field import MeanFieldSolver, RatioVerifier
 from cosolve.core.verdict import Decision
 
