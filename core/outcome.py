@@ -19,7 +19,7 @@ class StepCost:
         verify: Verdicts, and the measuring of candidates in a tournament.
         correct: Corrections, successful or not.
         solve: Classical steps, smaller steps included.
-        machinery: Everything else: snapshots, agreement, ledger, hooks.
+        machinery: Everything else but the ledger: snapshots, agreement, hooks.
     """
 
     propose: float = 0.0

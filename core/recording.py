@@ -46,7 +46,7 @@ class Recording:
         self._hooks = hooks
         self._counts: Counter[str] = Counter()
         self._sources: Counter[str] = Counter()
-        self._seconds = dict.fromkeys(("propose", "verify", "correct", "solve", "machinery"), 0.0)
+        self._seconds = dict.fromkeys(("propose", "verify", "correct", "solve", "machinery", "ledger"), 0.0)
 
     def stats(self) -> dict[str, Any]:
         """Return counts, sources, seconds, copies and bytes so far."""
@@ -80,17 +80,20 @@ class Recording:
             outcome: How it ended.
             plan: Whom the governor allowed.
             events: What the governor changed.
-            started: `time.perf_counter()` at its start; the remainder of the time is the machinery's.
+            started: `time.perf_counter()` at its start; the remainder of the time is the machinery's, save what
+                writing the ledger takes: a record cannot hold its own cost, so that has a sum of its own.
         """
         self.verdicts.extend(trial.verdicts)
         self._count(trial, outcome)
         if self._hooks is not None:
             self._tell_end(self._hooks, trial, outcome)
         cost = trial.cost
-        cost.machinery = time.perf_counter() - started - cost.work
+        told = time.perf_counter()
+        cost.machinery = told - started - cost.work
+        self._seconds["machinery"] += cost.machinery
         if self._ledger is not None:
             self._write(self._ledger, trial, outcome, plan, events)
-        self._seconds["machinery"] += time.perf_counter() - started - cost.work
+            self._seconds["ledger"] += time.perf_counter() - told
 
     def _count(self, trial: Trial, outcome: Outcome) -> None:
         counts, cost, seconds = self._counts, trial.cost, self._seconds

@@ -177,7 +177,7 @@ class Session:
 
     @property
     def stats(self) -> dict[str, Any]:
-        """Counts, seconds (longest over the ranks, machinery of this rank), copies and bytes so far."""
+        """Counts, seconds (longest over the ranks, machinery and ledger of this rank), copies and bytes so far."""
         return self._recording.stats()
 
     def close(self) -> None:

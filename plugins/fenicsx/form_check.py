@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping, Sequence
 from numbers import Real
 from typing import Any
 
 import dolfinx.fem
+from cosolve.core.arrays import Array
 from cosolve.core.errors import BadInputError
+from cosolve.plugins.fenicsx.blocks import BOUNDARY
 from ufl.algorithms import extract_coefficients
 from ufl.algorithms.analysis import extract_constants
 
@@ -31,6 +34,23 @@ def check_number(name: str, value: Any, low: float, high: float = math.inf) -> N
         raise BadInputError(f"{sentence}, a text; write the number without quotes")
     if isinstance(value, bool) or not isinstance(value, Real) or not low <= float(value) < high:
         raise BadInputError(sentence)
+
+
+def check_reachable(rtol: float, atol: Array, names: Sequence[str], prefix: str) -> None:
+    """Check that no equation asks for less than rounding lets a residual reach (not collective).
+
+    The block of boundary conditions is left out: its residual can be zero exactly.
+
+    Raises:
+        BadInputError: `rtol` is below the rounding of a double and a block's `atol` is zero; names the blocks.
+    """
+    without = [name for name, number in zip(names, atol, strict=True) if number == 0.0 and name != BOUNDARY]
+    if rtol < sys.float_info.epsilon and without:
+        of = f" of {' and '.join(without)}" if len(names) > 1 else ""
+        raise BadInputError(
+            f"rtol = {rtol:g} with atol{of} = 0: rounding keeps every residual above that. Give rtol, e.g. 1e-8, or an "
+            f"absolute tolerance atol (options -{prefix}snes_rtol, -{prefix}snes_atol)"
+        )
 
 
 def check_previous(form: Any, u: Any, previous: Sequence[Any]) -> None:

@@ -16,7 +16,7 @@ from cosolve.core.solver import ResidualMeasure, Solver, SolveResult
 from cosolve.plugins.fenicsx import petsc_options, prefixes
 from cosolve.plugins.fenicsx.assembly import Assembly
 from cosolve.plugins.fenicsx.blocks import Blocks, dof_coordinates
-from cosolve.plugins.fenicsx.form_check import check_number, why_no_step
+from cosolve.plugins.fenicsx.form_check import check_number, check_reachable, why_no_step
 from cosolve.plugins.fenicsx.functionals import Functionals, L2Norm
 from cosolve.plugins.fenicsx.newton import Newton
 from cosolve.plugins.fenicsx.null_space import null_space_of
@@ -62,7 +62,7 @@ class FormSolver(Solver):
         update: Called with the end time before a step is assembled, on every rank; may interpolate, must not
             communicate.
         jacobian: Bilinear form, by default the derivative of `form`.
-        rtol: Relative tolerance, with respect to the reference.
+        rtol: Relative tolerance, with respect to the reference; 0 only where each block has an `atol`.
         atol: Absolute tolerance, one number or one for each block.
         reference: Reference norm: None for the documented rule, a number, one for each block, or a function of the
             query.
@@ -157,6 +157,7 @@ class FormSolver(Solver):
             made.callback(self.newton.close)
             self.rtol = _option(self.prefix, "snes_rtol", rtol)
             self.atol = per_block(_option(self.prefix, "snes_atol", atol), self.blocks.names, "atol")
+            check_reachable(self.rtol, self.atol, self.blocks.names, self.prefix)
             self.reference = ReferenceNorm(self.assembly, self.blocks, reference, self._initial)
             made.callback(self.reference.close)
             self._invariants = Functionals(self.assembly, invariants or {}, self.comm, "the invariant")

@@ -29,7 +29,7 @@ class StepRow:
         propose_seconds: Cost of all proposals.
         judge_seconds: Cost of judging.
         solve_seconds: Cost of classical work: correction, fallback, or the only solver.
-        machinery_seconds: What cosolve itself took: agreement, snapshot, ledger, hooks.
+        machinery_seconds: What cosolve itself took: agreement, snapshot, hooks.
         rung: Rung of the ladder that gave the value; empty unless the transaction fell back.
     """
 

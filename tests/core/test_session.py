@@ -277,6 +277,9 @@ def test_the_record_has_every_part(tmp_path: Path) -> None:
     assert set(record["cost"]) == {"propose", "verify", "correct", "solve", "machinery"}
     assert record["cost"]["propose"] > 0.0
     assert record["cost"]["solve"] > 0.0
+    # the same figure in both, and what writing the record took is told apart
+    assert one.stats["seconds"]["machinery"] == pytest.approx(record["cost"]["machinery"], abs=1e-7)
+    assert one.stats["seconds"]["ledger"] > 0.0
     # the snapshot, the proposal and the committed value: nothing else is copied
     assert (record["copies"], record["bytes"]) == (3, 3 * 40 * 8)
     assert record["verdicts"][0]["proposer"] == "oracle"

@@ -49,6 +49,8 @@ class Heat:
         (lambda case: {"parameters": {"k": 2.0}}, r"parameters\['k'\] must be a dolfinx.fem.Constant"),
         (lambda case: {"rtol": "1e-3"}, "rtol must be a number .* found '1e-3', a text; write the number without"),
         (lambda case: {"rtol": float("nan")}, "rtol must be a number of at least 0 and below 1, found nan"),
+        (lambda case: {"rtol": 0.0}, "rtol = 0 with atol = 0: rounding keeps .* Give rtol, e.g. 1e-8, or an"),
+        (lambda case: {"rtol": 1e-17}, "rtol = 1e-17 with atol = 0"),
         (lambda case: {"atol": "0"}, "atol must be a number of at least 0, found '0', a text"),
         (lambda case: {"max_iterations": None}, "max_iterations must be a number of at least 0, found None"),
         (lambda case: {"prefix": "-heat"}, "prefix must be a word such as 'heat_'"),
