@@ -13,12 +13,12 @@ export OMPI_ALLOW_RUN_AS_ROOT ?= 1
 export OMPI_ALLOW_RUN_AS_ROOT_CONFIRM ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all lint docs bench clean
+.PHONY: help setup demo test test-all test-debian12 test-debian13 test-newest lint docs bench clean
 
 help:  ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z0-9-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 16
 
-setup:  ## Debian's FEniCSx, PETSc and MPI, and a virtual environment (TORCH=cpu takes PyTorch's CPU index)
+setup:  ## the system's FEniCSx, PETSc and MPI, and a virtual environment (TORCH=cpu takes PyTorch's CPU index)
 	@.ci/setup
 
 demo: setup  ## the flagship: 400 curing cycles in FEniCSx, hybrid against its best classical rival
@@ -29,6 +29,15 @@ test: setup  ## all tests that are not slow and need no GPU, ranks 1 to 3 includ
 
 test-all: setup  ## every test
 	@$(PYTHON) -m pytest $(PYTEST_ARGS)
+
+test-debian12:  ## every test and the demo on a fresh clone in a clean Debian 12 (needs root and debootstrap)
+	@.ci/chroot bookworm
+
+test-debian13:  ## the same in a clean Debian 13: dolfinx 0.9, PETSc 3.22, numpy 2.2, Python 3.13
+	@.ci/chroot trixie
+
+test-newest:  ## the same in Debian's unstable suite, the newest of everything
+	@.ci/chroot sid
 
 lint: setup  ## ruff and mypy strict
 	@$(PYTHON) -m ruff check . && $(PYTHON) -m ruff format --check . && $(PYTHON) -m mypy

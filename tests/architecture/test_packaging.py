@@ -10,6 +10,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+CONDA_NAMES = {"matplotlib": "matplotlib-base", "torch": "pytorch"}
 PACKED = {".py", ".typed", ".safetensors", ".toml", ".jinja", ".css"}
 MAPPING = {"cosolve": "core/_facade", "cosolve.core": "core"} | {
     f"cosolve.{room}": room for room in ("plugins", "couplings", "examples")
@@ -78,3 +79,16 @@ def test_no_module_is_imported_under_two_names() -> None:
     code = "import sys, cosolve.core.solver; print([n for n in sys.modules if n.split('.')[0] in ('core','plugins')])"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_conda_users_get_the_same_requirements() -> None:
+    extras = PROJECT["project"]["optional-dependencies"]
+    wanted = [*PROJECT["project"]["dependencies"], *(one for name in extras if name != "dev" for one in extras[name])]
+    lines = {line.removeprefix("  - ").strip() for line in (ROOT / "environment.yml").read_text().splitlines()}
+    names = {line.split(" ")[0] for line in lines}
+    for requirement in wanted:
+        name, mark, version = requirement.partition(">=")
+        name = CONDA_NAMES.get(name, name)
+        # conda's mpi4py and what stands beside it may be newer than the oldest that pip may take.
+        assert name in names, f"{requirement} is missing in environment.yml"
+        assert name in ("mpi4py",) or f"{name} {mark}{version}".strip() in lines, f"environment.yml: {requirement}"
