@@ -9,6 +9,7 @@ from cosolve.examples.cahn_hilliard import registration as cahn_hilliard_entries
 from cosolve.examples.curing import registration as curing_entries
 from cosolve.examples.embedded import registration as embedded_entries
 from cosolve.examples.heat import registration as heat_entries
+from cosolve.examples.mips import registration as mips_entries
 from cosolve.examples.overhead import registration as overhead_entries
 
 COSOLVE_API_VERSION = 1
@@ -36,4 +37,4 @@ def cosolve_surrogates() -> list[Entry]:
 @hookimpl
 def cosolve_benches() -> list[Entry]:
     """Register the benches of the examples."""
-    return [*overhead_entries.BENCHES, *time_loop_bench.BENCHES]
+    return [*overhead_entries.BENCHES, *time_loop_bench.BENCHES, *mips_entries.BENCHES]
