@@ -14,4 +14,11 @@ BENCHES: Final = (
         options="cosolve.examples.mips.options:BranchingOptions",
         requires=("pyscipopt",),
     ),
+    Entry(
+        "reoptimization",
+        "series of related programs: learning from one to the next, against SCIP's default and the last solution",
+        "cosolve.examples.mips.reoptimization_bench:bench",
+        options="cosolve.examples.mips.options:ReoptimizationOptions",
+        requires=("pyscipopt",),
+    ),
 )
