@@ -14,8 +14,8 @@ from cosolve.core.hookspecs import hookimpl
 if TYPE_CHECKING:
     from cosolve.plugins.pytorch.basis_surrogate import BasisSurrogate as BasisSurrogate
     from cosolve.plugins.pytorch.deeponet import DeepONet as DeepONet
-    from cosolve.plugins.pytorch.fno import FourierNeuralOperator as FourierNeuralOperator
     from cosolve.plugins.pytorch.module_surrogate import TorchSurrogate as TorchSurrogate
+    from cosolve.plugins.pytorch.operators.fno import FourierNeuralOperator as FourierNeuralOperator
     from cosolve.plugins.pytorch.weights import load_weights as load_weights
 
 COSOLVE_API_VERSION = 1
@@ -24,7 +24,7 @@ _HERE = "cosolve.plugins.pytorch"
 _HOME: Final = {
     "BasisSurrogate": "basis_surrogate",
     "DeepONet": "deeponet",
-    "FourierNeuralOperator": "fno",
+    "FourierNeuralOperator": "operators.fno",
     "TorchSurrogate": "module_surrogate",
     "load_weights": "weights",
 }
@@ -60,7 +60,35 @@ def cosolve_surrogates() -> Iterable[Entry]:
         Entry(
             name="fno",
             summary="Fourier neural operator on a regular grid, any resolution",
-            factory=f"{_HERE}.grid_surrogate:FNOSurrogate",
+            factory=f"{_HERE}.operators.fno:FNOSurrogate",
+            requires=("torch",),
+            capabilities=("jvp", "vjp", "stored"),
+        ),
+        Entry(
+            name="unet",
+            summary="U-Net; with `base`, kernels of fixed physical radius make it a neural operator",
+            factory=f"{_HERE}.operators.unet:UNetSurrogate",
+            requires=("torch",),
+            capabilities=("jvp", "vjp", "stored"),
+        ),
+        Entry(
+            name="local_operator",
+            summary="spectral, integral and differential kernels side by side, any resolution",
+            factory=f"{_HERE}.operators.local_operator:LocalOperatorSurrogate",
+            requires=("torch",),
+            capabilities=("jvp", "vjp", "stored"),
+        ),
+        Entry(
+            name="mgno",
+            summary="linear maps by multigrid V-cycles with learned stencils; boundary conditions by padding",
+            factory=f"{_HERE}.operators.mgno:MgNOSurrogate",
+            requires=("torch",),
+            capabilities=("jvp", "vjp", "stored"),
+        ),
+        Entry(
+            name="sinenet",
+            summary="several small U-Nets one after the other; commutes with translations of periodic grids",
+            factory=f"{_HERE}.operators.sinenet:SineNetSurrogate",
             requires=("torch",),
             capabilities=("jvp", "vjp", "stored"),
         ),

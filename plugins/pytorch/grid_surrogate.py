@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -20,22 +20,22 @@ from cosolve.core.surrogate import StoredSurrogate
 from cosolve.plugins.pytorch.basis import distinct
 from cosolve.plugins.pytorch.bridge import DTYPES, to_numpy, to_torch
 from cosolve.plugins.pytorch.features import FeatureMap
-from cosolve.plugins.pytorch.fno import FourierNeuralOperator
 from cosolve.plugins.pytorch.layers import Normaliser
+from cosolve.plugins.pytorch.operators.grid_operator import GridOperator
 from cosolve.plugins.pytorch.placement import default_device, limit_threads, place
-from cosolve.plugins.pytorch.stored import above, check_sizes, load_exactly
+from cosolve.plugins.pytorch.stored import above, check_sizes, check_tensors, load_exactly
 from torch import Tensor, nn
 
 
 class GridModel(nn.Module):
-    """Normalisers round a Fourier neural operator: the state is channel 0, each feature a constant channel.
+    """Normalisers round a grid operator: the state is channel 0, each feature a constant channel.
 
     Args:
         operator: Takes `1 + n_features` channels, answers one.
         n_features: Number of features of a query.
     """
 
-    def __init__(self, operator: FourierNeuralOperator, n_features: int, dtype: torch.dtype) -> None:
+    def __init__(self, operator: GridOperator, n_features: int, dtype: torch.dtype) -> None:
         super().__init__()
         self.operator = operator
         self.inputs = Normaliser(1 + n_features, axis=1, dtype=dtype)
@@ -49,8 +49,10 @@ class GridModel(nn.Module):
         return answer
 
 
-class FNOSurrogate(StoredSurrogate):
-    """Proposes `state + G(state, features)` (or `G` alone) with a Fourier neural operator on a tensor grid.
+class GridSurrogate(StoredSurrogate):
+    """Proposes `state + G(state, features)` (or `G` alone) with a network on a tensor grid.
+
+    Each system derives its own surrogate, which names the network; see `cosolve.plugins.pytorch.operators`.
 
     The problem's values must live on the nodes of a regular grid, of any resolution. Under MPI the ranks add their
     values into the whole field in one sum, and each computes the whole answer: right for fields that fit on a rank.
@@ -62,9 +64,12 @@ class FNOSurrogate(StoredSurrogate):
         high: Highest coordinates.
         residual: Whether the network answers the change of the state.
         device: `cpu`, `cuda` (this rank's own device on its node) or `auto`.
+
+    Attributes:
+        operator_type: The network that `from_file` and `build` make.
     """
 
-    name = "fno"
+    operator_type: ClassVar[type[GridOperator]]
     collective = True
 
     def __init__(
@@ -183,63 +188,62 @@ class FNOSurrogate(StoredSurrogate):
 
     def settings(self) -> Mapping[str, Any]:
         """Return what builds the surrogate again beside the arrays."""
-        operator = self.model.operator
         return {
             "features": self.features.settings(),
-            "modes": list(operator.modes),
-            "width": operator.width,
-            "layers": len(operator.spectral),
-            "padding": operator.padding,
-            "coordinates": operator.coordinates,
+            "operator": dict(self.model.operator.settings()),
             "dtype": str(self.dtype).removeprefix("torch."),
             "residual": self.residual,
         }
 
     @classmethod
-    def from_file(cls, tensors: Mapping[str, Array], settings: Mapping[str, Any]) -> FNOSurrogate:
+    def build(
+        cls,
+        features: FeatureMap,
+        low: Array,
+        high: Array,
+        *,
+        dtype: torch.dtype = torch.float32,
+        residual: bool = True,
+        device: str = "cpu",
+        **settings: Any,
+    ) -> Self:
+        """Return an untrained surrogate; `settings` are those of the network."""
+        operator = cls.operator_type(1 + features.size, 1, **settings, dtype=dtype)
+        return cls(GridModel(operator, features.size, dtype), features, low, high, residual=residual, device=device)
+
+    @classmethod
+    def from_file(cls, tensors: Mapping[str, Array], settings: Mapping[str, Any]) -> Self:
         """Build the surrogate again from what `tensors` and `settings` returned.
 
         Raises:
             BadInputError: A tensor is missing or has another shape; names it.
         """
         features = FeatureMap.from_settings(settings["features"])
-        modes = tuple(int(number) for number in settings["modes"])
-        width, layers = int(settings["width"]), int(settings["layers"])
-        check_sizes(tensors, [*modes, width, layers, math.prod(modes) * width * width])
         if settings["dtype"] not in DTYPES:
             raise BadInputError(f"unknown precision {settings['dtype']!r}. Known: float32, float64.")
-        model = build_grid_model(
-            features.size,
-            modes,
-            width,
-            layers,
-            padding=float(settings["padding"]),
-            coordinates=bool(settings["coordinates"]),
-            dtype=DTYPES[settings["dtype"]],
-        )
-        load_exactly(model, tensors, "model.")
-        return cls(
-            model,
+        options, dtype = settings["operator"], DTYPES[settings["dtype"]]
+        check_sizes(tensors, [1 + features.size, *_counts(options)])
+        # On the meta device a network has shapes and no memory: settings that lie cannot fill it.
+        with torch.device("meta"):
+            shapes = GridModel(cls.operator_type(1 + features.size, 1, **options, dtype=dtype), features.size, dtype)
+        check_tensors(shapes, tensors, "model.")
+        surrogate = cls.build(
             features,
             tensors["low"],
             tensors["high"],
+            dtype=dtype,
             residual=bool(settings["residual"]),
             device=default_device(),
+            **options,
         )
+        load_exactly(surrogate.model, tensors, "model.")
+        return surrogate
 
 
-def build_grid_model(
-    n_features: int,
-    modes: tuple[int, ...],
-    width: int,
-    layers: int,
-    *,
-    padding: float = 0.0,
-    coordinates: bool = False,
-    dtype: torch.dtype = torch.float32,
-) -> GridModel:
-    """Return an untrained `GridModel`; see `FourierNeuralOperator`."""
-    operator = FourierNeuralOperator(
-        1 + n_features, 1, modes, width, layers, padding=padding, coordinates=coordinates, dtype=dtype
-    )
-    return GridModel(operator, n_features, dtype)
+def _counts(value: Any) -> list[int]:
+    """Return all positive whole numbers in JSON-like settings."""
+    if isinstance(value, Mapping):
+        return [count for item in value.values() for count in _counts(item)]
+    if isinstance(value, list | tuple):
+        return [count for item in value for count in _counts(item)]
+    return [value] if isinstance(value, int) and not isinstance(value, bool) and value > 0 else []

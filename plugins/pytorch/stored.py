@@ -37,8 +37,8 @@ def check_sizes(tensors: Mapping[str, Array], sizes: Sequence[int]) -> None:
         raise BadInputError(f"the settings ask for sizes {list(sizes)[:8]}, the file holds {held} numbers")
 
 
-def load_exactly(module: torch.nn.Module, tensors: Mapping[str, Array], prefix: str) -> None:
-    """Load the weights of a module that was built from settings.
+def check_tensors(module: torch.nn.Module, tensors: Mapping[str, Array], prefix: str) -> None:
+    """Check that the file holds just the tensors of a module, which may have been built on the meta device.
 
     Raises:
         BadInputError: A tensor is missing, unknown, or has another shape or precision; names it.
@@ -53,4 +53,10 @@ def load_exactly(module: torch.nn.Module, tensors: Mapping[str, Array], prefix: 
                 f"tensor {prefix + name!r} has shape {found[name].shape} in {found[name].dtype}, "
                 f"expected {shape} in {dtype}"
             )
+
+
+def load_exactly(module: torch.nn.Module, tensors: Mapping[str, Array], prefix: str) -> None:
+    """Load the weights of a module that was built from settings, after `check_tensors`."""
+    check_tensors(module, tensors, prefix)
+    found = below(tensors, prefix)
     module.load_state_dict({name: torch.from_numpy(array.copy()) for name, array in found.items()})

@@ -19,7 +19,7 @@ from cosolve.plugins.pytorch.coefficient_network import CoefficientNetwork  # no
 from cosolve.plugins.pytorch.deeponet import DeepONet  # noqa: E402
 from cosolve.plugins.pytorch.deeponet_surrogate import DeepONetSurrogate  # noqa: E402
 from cosolve.plugins.pytorch.features import FeatureMap  # noqa: E402
-from cosolve.plugins.pytorch.grid_surrogate import FNOSurrogate, build_grid_model  # noqa: E402
+from cosolve.plugins.pytorch.operators.fno import FNOSurrogate  # noqa: E402
 
 pytestmark = pytest.mark.mpi
 
@@ -47,8 +47,8 @@ def deeponet() -> DeepONetSurrogate:
 def fno() -> FNOSurrogate:
     torch.manual_seed(0)
     features = FeatureMap((("rate", 1),), time=False)
-    model = build_grid_model(features.size, (3, 2), 4, 2, dtype=torch.float64)
-    return FNOSurrogate(model, features, POINTS.min(axis=0), POINTS.max(axis=0))
+    low, high = POINTS.min(axis=0), POINTS.max(axis=0)
+    return FNOSurrogate.build(features, low, high, modes=[3, 2], width=4, layers=2, dtype=torch.float64)
 
 
 MAKERS: dict[str, Callable[[], BasisSurrogate | DeepONetSurrogate | FNOSurrogate]] = {

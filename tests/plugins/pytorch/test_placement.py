@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -10,7 +12,7 @@ from cosolve.core.query import Query
 from cosolve.plugins.pytorch import DeepONet, FourierNeuralOperator, TorchSurrogate
 from cosolve.plugins.pytorch.deeponet_surrogate import DeepONetSurrogate
 from cosolve.plugins.pytorch.features import FeatureMap
-from cosolve.plugins.pytorch.grid_surrogate import FNOSurrogate, build_grid_model
+from cosolve.plugins.pytorch.operators.fno import FNOSurrogate
 from cosolve.plugins.pytorch.placement import limit_threads, local_rank, place
 
 LAUNCHERS = ("OMPI_COMM_WORLD_LOCAL_RANK", "MPI_LOCALRANKID", "SLURM_LOCALID")
@@ -57,7 +59,7 @@ def test_a_device_that_is_not_there_is_a_sentence(monkeypatch: pytest.MonkeyPatc
 
 def test_models_from_files_take_the_device_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     features = FeatureMap((), time=False)
-    grid = FNOSurrogate(build_grid_model(0, (3,), 4, 1), features, np.zeros(1), np.ones(1))
+    grid = FNOSurrogate.build(features, np.zeros(1), np.ones(1), modes=[3], width=4, layers=1)
     sensors = DeepONetSurrogate(DeepONet(2, 1, width=4, depth=1, terms=2), np.array([[0.0], [1.0]]), features)
     for stored in (grid, sensors):
         again = type(stored).from_file(stored.tensors(), stored.settings())
@@ -105,7 +107,8 @@ def test_stored_models_answer_alike_on_cuda(kind: str, monkeypatch: pytest.Monke
     features, points = FeatureMap((), time=False), np.linspace(0.0, 1.0, 9)[:, None]
     made: FNOSurrogate | DeepONetSurrogate
     if kind == "fno":
-        made = FNOSurrogate(build_grid_model(0, (4,), 6, 2, dtype=torch.float64), features, points[0], points[-1])
+        sizes: dict[str, Any] = {"modes": [4], "width": 6, "layers": 2}
+        made = FNOSurrogate.build(features, points[0], points[-1], dtype=torch.float64, **sizes)
     else:
         made = DeepONetSurrogate(DeepONet(9, 1, width=8, depth=1, terms=4), points, features)
     made.place(points)

@@ -9,8 +9,12 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 import torch
+from cosolve.plugins.pytorch.grid_surrogate import GridSurrogate
+from cosolve.plugins.pytorch.operators.grid_operator import GridOperator, PointwiseLinear, coordinate_channels
 from torch import Tensor, nn
 
 
@@ -62,21 +66,7 @@ class SpectralConvolution(nn.Module):
         return result
 
 
-class PointwiseLinear(nn.Module):
-    """A linear map over the channels, the same at every point."""
-
-    def __init__(self, c_in: int, c_out: int, dtype: torch.dtype = torch.float32) -> None:
-        super().__init__()
-        linear = nn.Linear(c_in, c_out, dtype=dtype)
-        self.weight, self.bias = linear.weight, linear.bias
-
-    def forward(self, values: Tensor) -> Tensor:
-        """Return `(batch, c_out, *spatial)` from `(batch, c_in, *spatial)`."""
-        bias = self.bias.reshape(-1, *[1] * (values.ndim - 2))
-        return torch.einsum("bi...,oi->bo...", values, self.weight) + bias
-
-
-class FourierNeuralOperator(nn.Module):
+class FourierNeuralOperator(GridOperator):
     """Lift, `layers` times (spectral convolution + pointwise map, GELU), project.
 
     Args:
@@ -92,11 +82,14 @@ class FourierNeuralOperator(nn.Module):
         dtype: float32 or float64.
     """
 
+    resolution_invariant: ClassVar[bool] = True
+    boundaries: ClassVar[tuple[str, ...]] = ("circular",)
+
     def __init__(
         self,
         c_in: int,
         c_out: int,
-        modes: tuple[int, ...],
+        modes: Sequence[int],
         width: int = 32,
         layers: int = 4,
         *,
@@ -105,9 +98,10 @@ class FourierNeuralOperator(nn.Module):
         dtype: torch.dtype = torch.float32,
     ) -> None:
         super().__init__()
+        modes = tuple(modes)
         if not 1 <= len(modes) <= 3 or min(modes) < 1 or padding < 0.0:
             raise ValueError(f"modes = {modes} and padding = {padding}: expected 1 to 3 positive numbers, padding >= 0")
-        self.c_in, self.c_out, self.modes, self.width = c_in, c_out, tuple(modes), width
+        self.c_in, self.c_out, self.modes, self.width = c_in, c_out, modes, width
         self.padding, self.coordinates = padding, coordinates
         extra = len(modes) if coordinates else 0
         self.lift = nn.Sequential(
@@ -119,11 +113,21 @@ class FourierNeuralOperator(nn.Module):
             PointwiseLinear(width, 2 * width, dtype), nn.GELU(), PointwiseLinear(2 * width, c_out, dtype)
         )
 
+    def settings(self) -> Mapping[str, Any]:
+        """Return modes, width, layers, padding and whether coordinates are channels."""
+        return {
+            "modes": list(self.modes),
+            "width": self.width,
+            "layers": len(self.spectral),
+            "padding": self.padding,
+            "coordinates": self.coordinates,
+        }
+
     def forward(self, values: Tensor) -> Tensor:
         """Return `(batch, c_out, *spatial)` from `(batch, c_in, *spatial)`."""
         shape = values.shape[2:]
         if self.coordinates:
-            values = torch.cat([values, _coordinates(values)], dim=1)
+            values = torch.cat([values, coordinate_channels(values)], dim=1)
         hidden = self.lift(values)
         if self.padding:
             widths = [(0, round(self.padding * n)) for n in reversed(shape)]
@@ -138,8 +142,8 @@ class FourierNeuralOperator(nn.Module):
         return result
 
 
-def _coordinates(values: Tensor) -> Tensor:
-    shape = values.shape[2:]
-    axes = [torch.arange(n, dtype=values.dtype, device=values.device) / n for n in shape]
-    grid = torch.stack(torch.meshgrid(*axes, indexing="ij"))
-    return grid.expand(values.shape[0], *grid.shape)
+class FNOSurrogate(GridSurrogate):
+    """Proposes the next state, or its change, with a Fourier neural operator; see `GridSurrogate`."""
+
+    name: ClassVar[str] = "fno"
+    operator_type = FourierNeuralOperator

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,8 +14,7 @@ from cosolve.core.query import Query
 from cosolve.plugins.pytorch import FourierNeuralOperator
 from cosolve.plugins.pytorch.features import FeatureMap
 from cosolve.plugins.pytorch.fit import FitSettings, fit_network, relative_l2
-from cosolve.plugins.pytorch.fno import SpectralConvolution
-from cosolve.plugins.pytorch.grid_surrogate import FNOSurrogate, build_grid_model
+from cosolve.plugins.pytorch.operators.fno import FNOSurrogate, SpectralConvolution
 from cosolve.testing import StoredSurrogateContract
 
 DIMENSIONS = [(6,), (4, 3), (2, 3, 2)]
@@ -166,8 +166,8 @@ LINE = np.arange(16)[:, None] / 16.0
 def make(dtype: torch.dtype = torch.float64, *, residual: bool = True) -> FNOSurrogate:
     torch.manual_seed(0)
     features = FeatureMap((("rate", 1),), time=False)
-    model = build_grid_model(features.size, (4,), 6, 2, dtype=dtype)
-    return FNOSurrogate(model, features, np.array([0.0]), np.array([15.0 / 16.0]), residual=residual)
+    low, high = np.array([0.0]), np.array([15.0 / 16.0])
+    return FNOSurrogate.build(features, low, high, modes=[4], width=6, layers=2, dtype=dtype, residual=residual)
 
 
 class TestContract(StoredSurrogateContract):
@@ -218,14 +218,16 @@ def test_what_is_no_grid_of_training_is_refused(points: Callable[[], np.ndarray]
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ({"width": 10**7}, "the settings ask for sizes"),
-        ({"modes": [10**9]}, "the settings ask for sizes"),
+        ({"operator": {"width": 10**7}}, "the settings ask for sizes"),
+        ({"operator": {"modes": [10**9]}}, "the settings ask for sizes"),
         ({"dtype": "complex128"}, "unknown precision 'complex128'"),
-        ({"layers": 3}, "is missing"),
+        ({"operator": {"layers": 3}}, "is missing"),
         ({"dtype": "float32"}, r"float64, expected .* in float32"),
     ],
 )
-def test_settings_that_lie_are_refused(change: dict[str, object], sentence: str) -> None:
+def test_settings_that_lie_are_refused(change: dict[str, Any], sentence: str) -> None:
     surrogate = make()
+    settings = dict(surrogate.settings())
+    operator = {**settings["operator"], **change.get("operator", {})}
     with pytest.raises(BadInputError, match=sentence):
-        FNOSurrogate.from_file(surrogate.tensors(), {**surrogate.settings(), **change})
+        FNOSurrogate.from_file(surrogate.tensors(), {**settings, **change, "operator": operator})
