@@ -21,4 +21,11 @@ BENCHES: Final = (
         options="cosolve.examples.mips.options:ReoptimizationOptions",
         requires=("pyscipopt",),
     ),
+    Entry(
+        "branching-shift",
+        "guides on programs that they were never trained for (MIPLIB 3), over several seeds",
+        "cosolve.examples.mips.shift_bench:bench",
+        options="cosolve.examples.mips.options:ShiftOptions",
+        requires=("pyscipopt",),
+    ),
 )

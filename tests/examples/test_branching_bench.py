@@ -11,7 +11,7 @@ from typing import Any
 import cosolve
 import pytest
 from cosolve.core.errors import BadInputError
-from cosolve.examples.mips import branching_bench, raced
+from cosolve.examples.mips import branching_bench, raced, shift_bench
 from cosolve.examples.mips.comparing import (
     Budget,
     Row,
@@ -24,7 +24,7 @@ from cosolve.examples.mips.comparing import (
     speedup,
 )
 from cosolve.examples.mips.exact import exactly_feasible
-from cosolve.examples.mips.options import BranchingOptions
+from cosolve.examples.mips.options import BranchingOptions, ShiftOptions
 from cosolve.examples.mips.program import MixedIntegerProgram
 from cosolve.plugins.scip.measured import Measured
 from cosolve.plugins.scip.settings import Settings, settings_named
@@ -79,6 +79,27 @@ def test_the_quick_bench_runs_every_row_and_gives_its_metrics(
     assert len(calls) == 12
     assert {"branching": False, "start": False} in calls
     assert calls.count({}) == 3
+
+
+def test_the_bench_of_shifted_programs(
+    guide: tuple[Path, list[dict[str, bool]]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for shift in range(2):
+        packing(8, shift).write(tmp_path / "miplib3" / f"{shift}.mps")
+    monkeypatch.setenv("COSOLVE_DATA", str(tmp_path))
+    options = ShiftOptions(guide=guide[0], seeds=3)
+    report = shift_bench.bench(quick=True, seed=5, progress=lambda *_: None, options=options)
+    assert report.metrics["optima_equal"] == 1
+    assert report.metrics["guide"]["runs"] == 6
+    assert report.metrics["time_ratio"] > 0.0
+    assert report.metrics["default_ratio_p95"] > 0.0
+    assert {case["row"] for case in report.cases} == {
+        f"{name} {s}" for name in ("default", "guided guide") for s in (5, 6, 7)
+    }
+    monkeypatch.setattr(shift_bench, "GUIDES", tmp_path)
+    (tmp_path / "guide.safetensors").unlink()
+    with pytest.raises(BadInputError, match="train one"):
+        shift_bench.bench(quick=True, seed=5, progress=lambda *_: None, options=ShiftOptions())
 
 
 def test_a_full_bench_has_all_rivals(tmp_path: Path) -> None:
