@@ -124,28 +124,39 @@ class Asking:
 
     def judge(self, proposer: Surrogate, prediction: Prediction, trial: Trial) -> Verdict:
         """Judge a proposal (collective); a fault of the verifier on some rank is a rejection on all."""
-        verifier = self._verifier
-        assert verifier is not None
+        assert self._verifier is not None
+        return self.judge_by(self._verifier, proposer.name, prediction, trial, said=self._said)
+
+    def judge_by(
+        self, verifier: Verifier, name: str, prediction: Prediction, trial: Trial, said: Array | None = None
+    ) -> Verdict:
+        """Judge what `name` led to by a verifier of one's choice (collective); see `judge`.
+
+        Args:
+            verifier: The judge.
+            name: Who is judged.
+            prediction: The value; the judge may hold it, so it must not be what is committed, unless `said` is given.
+            trial: The transaction.
+            said: The proposer's own array, which must still have the value of `prediction` afterwards.
+        """
         query = trial.query
+        label = self._verifier_label if verifier is self._verifier else f"verifier {verifier.name!r}"
 
         def judged() -> Verdict:
             verdict = verifier.judge(self._solver, query, prediction)
             if not isinstance(verdict, Verdict):
                 raise ContractError(f"it must return a Verdict, got {type(verdict).__name__}")
-            settled = self._settled(verdict)
+            settled = self._settled(verdict, verifier)
             if self._transaction.repair():
                 raise ContractError("it changed the state it was given in place; the state was restored")
             # What was judged must be what is committed: the proposer's own array, if it lives, is still as it was.
-            said = self._said
             if settled.decision is not Decision.REJECT and said is not None and not (said == prediction.value).all():
                 raise ContractError("the proposal changed in place while it was judged")
             return settled
 
         consensus = self._consensus
         try:
-            verdict = consensus.run(
-                self._verifier_label, query.step, judged, deadline_seconds=self._deadline, vote=_severity
-            )
+            verdict = consensus.run(label, query.step, judged, deadline_seconds=self._deadline, vote=_severity)
         except RankFaultError as fault:
             trial.cost.verify += consensus.seconds
             verdict = self._rejected(str(fault))
@@ -153,8 +164,25 @@ class Asking:
             trial.cost.verify += consensus.seconds
             verdict = self._agreed(verdict, consensus.vote, consensus.seconds)
         if verdict.decision is Decision.REJECT:
-            trial.rejections.append((proposer.name, prediction.value))
-        return self.note(trial, proposer.name, verdict)
+            trial.rejections.append((name, prediction.value))
+        return self.note(trial, name, verdict)
+
+    def conditioned(self, candidate: Array, trial: Trial) -> Array:
+        """Return a candidate that meets the boundary conditions (collective); the candidate itself after a fault."""
+        solver, query = self._solver, trial.query
+        if type(solver).conditioned is Solver.conditioned:
+            return candidate
+
+        def imposed() -> Array:
+            return check_values(solver.conditioned(query, candidate), query.state, "a start with its conditions")
+
+        try:
+            value = self._consensus.run(f"solver {solver.name!r}", query.step, imposed)
+        except RankFaultError as fault:
+            trial.notes.setdefault("faults", []).append(str(fault))
+            value = candidate
+        trial.cost.verify += self._consensus.seconds
+        return value
 
     def measure(self, candidate: Array, trial: Trial) -> float:
         """Return a candidate's residual ratio, the largest over the ranks; infinite where it has none (collective)."""
@@ -199,9 +227,8 @@ class Asking:
         trial.proposers.append(name)
         return verdict
 
-    def _settled(self, verdict: Verdict) -> Verdict:
+    def _settled(self, verdict: Verdict, verifier: Verifier) -> Verdict:
         """Return what the verdict comes to on this rank, before the vote."""
-        assert self._verifier is not None
         decision, reason = verdict.decision, verdict.reason
         if decision is Decision.ACCEPT and not math.isfinite(verdict.measure):
             decision = Decision.REJECT
@@ -209,7 +236,7 @@ class Asking:
         elif decision is Decision.ACCEPT and self._grade is Grade.CERTIFIED and verdict.grade is not Grade.CERTIFIED:
             decision = Decision.REJECT
             reason = f'an estimate cannot be accepted where grade = "certified" is demanded ({reason})'
-        name = verdict.verifier or self._verifier.name
+        name = verdict.verifier or verifier.name
         return Verdict(decision, verdict.grade, verdict.measure, verdict.tolerance, reason, name)
 
     def _agreed(self, verdict: Verdict, vote: float, seconds: float) -> Verdict:

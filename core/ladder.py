@@ -86,13 +86,21 @@ class Ladder:
             self._transaction.roll_back(proposers=False)
         return solved
 
-    def solve_from(self, query: Query, start: Array, cost: StepCost) -> SolveResult | Failed:
-        """Solve to the tolerance from a proposed start (collective).
+    def solve_from(
+        self, query: Query, start: Array, cost: StepCost, max_iterations: int | None = None
+    ) -> SolveResult | Failed:
+        """Solve to the tolerance from a proposed start, by at most `max_iterations` iterations (collective).
 
         Returns:
             The result, or why it does not hold; the solver's memory is rolled back then.
         """
-        solved = self._solve(lambda: self._solver.step(query, start), query)
+
+        def solve() -> SolveResult:
+            if max_iterations is None:
+                return self._solver.step(query, start)
+            return self._solver.correct(query, start, max_iterations)
+
+        solved = self._solve(solve, query)
         cost.solve += self._consensus.seconds
         if isinstance(solved, Failed):
             self._transaction.roll_back(proposers=False)
@@ -112,7 +120,8 @@ class Ladder:
         failures = [f"step: {solved.why}"]
         all_faults = solved.fault
         parts = 2
-        while query.dt > 0.0 and 1.0 / parts >= self._smallest:
+        # A solve in a sequence has a place in it, but there is nothing half-way.
+        while query.transaction == "step" and query.dt > 0.0 and 1.0 / parts >= self._smallest:
             self._transaction.roll_back(proposers=False)
             solved = self._small_steps(query, parts, cost)
             if isinstance(solved, SolveResult):

@@ -21,8 +21,9 @@ from cosolve.core.query import Query
 from cosolve.core.recording import Hooks, Recording
 from cosolve.core.result import Status
 from cosolve.core.solver import Solver, SolveResult
+from cosolve.core.starts import Starts
 from cosolve.core.surrogate import Surrogate
-from cosolve.core.tournament import PREVIOUS, Tournament
+from cosolve.core.tournament import Tournament
 from cosolve.core.transaction import OpenTransaction
 from cosolve.core.verdict import Decision, Grade, Verdict
 from cosolve.core.verifier import Verifier
@@ -56,6 +57,10 @@ class Session:
         deadline_seconds: A proposer or verifier that takes longer on some rank has failed on all.
         solver_deadline_seconds: The same for a correction or classical step.
         heartbeat: Told at each transaction that the run is alive.
+        branch: In the mode `initial_guess`, judges what a solve from a proposed start has found, where the equations
+            have several solutions; what it rejects goes to the fallback. None trusts the residual.
+        max_guess_iterations: In the mode `initial_guess`, iterations of a solve from a proposed start, after which the
+            fallback takes over; None for as many as any solve.
 
     Raises:
         BadInputError: An argument has no meaning; names it.
@@ -76,8 +81,12 @@ class Session:
         deadline_seconds: float | None = None,
         solver_deadline_seconds: float | None = None,
         heartbeat: Heartbeat | None = None,
+        branch: Verifier | None = None,
+        max_guess_iterations: int | None = None,
     ) -> None:
         _check_settings(mode, verifier, max_corrections, smallest_step_fraction, deadline_seconds)
+        if max_guess_iterations is not None and max_guess_iterations < 1:
+            raise BadInputError(f"max_guess_iterations must be at least 1, got {max_guess_iterations!r}")
         demanded = _checked_grade(grade, solver)
         self.solver = solver
         self.verifier = verifier
@@ -87,7 +96,9 @@ class Session:
         self.hooks = hooks
         self.heartbeat = heartbeat
         self.consensus = Consensus(solver.comm)
+        self.branch = branch
         self._max_corrections = max_corrections
+        self.max_guess_iterations = max_guess_iterations
         self._transaction = OpenTransaction(solver)
         self._asking = Asking(
             solver, verifier, self.consensus, self._transaction, grade=demanded, deadline_seconds=deadline_seconds
@@ -100,6 +111,7 @@ class Session:
             deadline_seconds=solver_deadline_seconds,
         )
         self._tournament = Tournament()
+        self._starts = Starts(solver, self._asking, self._ladder, self._transaction, self._tournament)
         self._known: tuple[Surrogate, ...] = ()
         self._bound: list[Surrogate] = []
         self._fitted = False
@@ -262,46 +274,21 @@ class Session:
         return self._outcome(trial, value, f"{proposer.name}+correct", verdict, solved, "correct")
 
     def _guess(self, trial: Trial, proposers: tuple[Surrogate, ...]) -> tuple[Outcome, tuple[str, ...]]:
-        """Run a tournament of starts, then the full solve."""
-        query, names = trial.query, tuple(proposer.name for proposer in proposers)
-        if self.governor.mode == "replay":
-            plan = self.governor.plan(query.step, names)
-        else:
-            plan = self._tournament.due(names) if self.governor.plan(query.step, ("initial_guess",)) else ()
+        """Run a tournament of starts, then the full solve from the best."""
+        plan = self._starts.plan(trial, tuple(proposer.name for proposer in proposers), self.governor)
         if not plan:
-            trial.chain.append(Asked("initial_guess", asked=False))
-            why = self.governor.why("initial_guess")
-            trial.notes["left_out"] = dict.fromkeys(names, "losses" if why == "on" else why)
             return self._fall_back(trial, None), plan
-        starts = {} if PREVIOUS in names else {PREVIOUS: query.state}
-        for proposer in proposers:
-            if proposer.name in plan:
-                prediction = self._asking.ask(proposer, trial)
-                if prediction is not None:
-                    starts[proposer.name] = prediction.value
-        ratios = {name: self._asking.measure(start, trial) for name, start in starts.items()}
-        best = self._tournament.winner(ratios)
-        trial.notes["ratios"] = ratios
-        trial.chain.append(Asked("initial_guess", True, trial.cost.work))
-        decision = Decision.REJECT if best == PREVIOUS else Decision.CORRECT
-        verdict = Verdict(
-            decision,
-            Grade.CERTIFIED,
-            ratios.get(best, float("inf")),
-            ratios.get(PREVIOUS, float("inf")),
-            f"of {len(ratios)} starts {best!r} has the smallest residual; the solve from it meets the solver's test",
-            "tournament",
-            trial.cost.verify,
-        )
-        self._asking.note(trial, best, verdict)
+        best, start, verdict = self._starts.best(trial, proposers, plan)
         self._recording.tell_verdict(trial)
-        if best in starts:
-            solved = self._ladder.solve_from(query, starts[best], trial.cost)
-            if isinstance(solved, SolveResult):
-                source = "solver" if best == PREVIOUS else f"{best}+solve"
-                return self._outcome(trial, self._transaction.own(solved.value), source, verdict, solved), plan
-            trial.notes.setdefault("failures", []).append(f"solve from {best!r}: {solved.why}")
-        return self._fall_back(trial, verdict), plan
+        asking, found = trial.cost.work, None
+        if start is not None:
+            found = self._starts.solve(trial, best, start, verdict, self.branch, self.max_guess_iterations)
+        if found is None:
+            asking = trial.cost.work  # a failed attempt is part of the price of asking
+        trial.chain.append(Asked("initial_guess", True, asking, followed=found is None))
+        if found is None:
+            return self._fall_back(trial, trial.verdicts[-1]), plan
+        return self._outcome(trial, found.value, found.source, found.verdict, found.solve), plan
 
     def _fall_back(self, trial: Trial, verdict: Verdict | None) -> Outcome:
         """Step classically: the plan where nobody was asked, the ladder where somebody was."""

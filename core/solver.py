@@ -79,10 +79,13 @@ class Solver(ABC):
         comm: The communicator (a duplicate that the solver owns and frees in `close`).
         grade: What its own answers are worth: `CERTIFIED` where it stops by the residual of its equations, `ESTIMATED`
             where it stops by an estimate of its error (a cycle jump).
+        continues: True where `step` without a start follows a path of solutions (load stepping, a sequence of
+            meshes), and so is safer than an iteration from the last state.
     """
 
     name: ClassVar[str] = "solver"
     grade: ClassVar[Grade] = Grade.CERTIFIED
+    continues: ClassVar[bool] = False
     comm: Communicator
 
     # What the space is
@@ -160,6 +163,21 @@ class Solver(ABC):
         over the communicator is the one that projections minimise in.
         """
         raise NotImplementedError(f"solver {self.name!r} offers its residual's norm only, not its values")
+
+    def conditioned(self, query: Query, candidate: Array) -> Array:
+        """Return `candidate` with the boundary conditions of `query` imposed, in new memory if any value changes.
+
+        Optional; collective. A start is made to meet them before it is measured, so that it is judged by what the
+        iteration would begin with.
+        """
+        return candidate
+
+    def negative_directions(self, query: Query, state: Array) -> int:
+        """Return the number of negative eigenvalues of the symmetric Jacobian at `state` (collective). Optional.
+
+        Where the equations are those of an energy, a stable equilibrium has none.
+        """
+        raise NotImplementedError(f"solver {self.name!r} does not count negative eigenvalues of its Jacobian")
 
     def invariants(self, state: Array) -> Mapping[str, float]:
         """Return conserved or monotone quantities by name, e.g. mass, energy (collective)."""

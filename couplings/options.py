@@ -21,6 +21,54 @@ class TimeLoopOptions(BaseModel):
     classical_starts: bool = True
 
 
+class InitialGuessOptions(BaseModel):
+    """Options of `initial_guess`.
+
+    Attributes:
+        solves: Number of solves; their parameters come from the problem.
+        starts: Registered classical proposers that take part in the tournament.
+        polish: Most iterations on the problem's coarse mesh from each surrogate's proposal; 0 for none.
+        fine_iterations: Iterations of a solve from a proposed start, after which the fallback takes over.
+        stable: Reject solutions whose Jacobian has negative eigenvalues: they lie on another branch.
+        energy: Invariant or quantity of the solver that must not rise from the last answer; empty for no such test.
+        audit_share: Share of the solves that are compared with the solver's own continuation.
+        audit_distance: Largest relative distance from the continuation's answer.
+        audit_seed: Draws the audited solves.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    solves: int = Field(default=1, ge=1)
+    starts: tuple[str, ...] = ()
+    polish: int = Field(default=6, ge=0)
+    fine_iterations: int = Field(default=8, ge=1)
+    stable: bool = False
+    energy: str = ""
+    audit_share: float = Field(default=0.0, ge=0.0, le=1.0)
+    audit_distance: float = Field(default=1e-3, gt=0.0)
+    audit_seed: int = Field(default=0, ge=0)
+
+
+class BranchOptions(BaseModel):
+    """Options of the verifier `branch`.
+
+    Attributes:
+        stable: Reject a solution whose Jacobian has negative eigenvalues.
+        energy: Invariant or quantity that must not rise from the last answer; empty for no such test.
+        audit_share: Share of the solves that are compared with the solver's own continuation.
+        distance: Largest relative distance from the continuation's answer.
+        seed: Draws the audited solves.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    stable: bool = True
+    energy: str = ""
+    audit_share: float = Field(default=0.0, ge=0.0, le=1.0)
+    distance: float = Field(default=1e-3, gt=0.0)
+    seed: int = Field(default=0, ge=0)
+
+
 class CycleSweepsOptions(BaseModel):
     """Options of the verifier `cycle_sweeps`.
 

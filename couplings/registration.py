@@ -20,6 +20,13 @@ def cosolve_couplings() -> list[Entry]:
             capabilities=("certified", "mpi"),
         ),
         Entry(
+            name="initial_guess",
+            summary="each solve started from the proposal of least residual; the solver's own test ends it",
+            factory="cosolve.couplings.initial_guess:InitialGuess",
+            options="cosolve.couplings.options:InitialGuessOptions",
+            capabilities=("certified", "mpi"),
+        ),
+        Entry(
             name="cycle_jump",
             summary="blocks of many cycles: a slow evolution proposed, corrected by true cycles, audited",
             factory="cosolve.couplings.cycle_jump:CycleJump",
@@ -32,6 +39,13 @@ def cosolve_couplings() -> list[Entry]:
 def cosolve_verifiers() -> list[Entry]:
     """Register the verifiers that belong to one coupling."""
     return [
+        Entry(
+            name="branch",
+            summary="a converged solution by its branch: energy, negative eigenvalues, audits by continuation",
+            factory="cosolve.couplings.branch_check:BranchCheck",
+            options="cosolve.couplings.options:BranchOptions",
+            capabilities=("estimated", "mpi"),
+        ),
         Entry(
             name="cycle_sweeps",
             summary="true cycles at checkpoints until the slow evolution stands still, with an audit (estimated)",

@@ -41,12 +41,15 @@ if TYPE_CHECKING:
     from cosolve.core.verdict import Grade as Grade
     from cosolve.core.verdict import Verdict as Verdict
     from cosolve.core.verifier import Verifier as Verifier
+    from cosolve.couplings.coarse_start import CoarseLevel as CoarseLevel
+    from cosolve.couplings.initial_guess import initial_guess as initial_guess
     from cosolve.couplings.time_loop import time_loop as time_loop
 
 __version__: Final = "0.1.0"
 
 _HOME: Final = {
     "Attachment": "core.attachment",
+    "CoarseLevel": "couplings.coarse_start",
     "Coupling": "core.coupling",
     "CouplingContext": "core.coupling",
     "Decision": "core.verdict",
@@ -74,6 +77,7 @@ _HOME: Final = {
     "Verifier": "core.verifier",
     "explain": "core.explain",
     "hookimpl": "core.hookspecs",
+    "initial_guess": "couplings.initial_guess",
     "load_surrogate": "core.model_file",
     "run": "core.run",
     "run_case": "core.run",

@@ -33,6 +33,12 @@ def cosolve_surrogates() -> list[Entry]:
             baseline=True,
         ),
         Entry(
+            name="zero",
+            summary="nothing: a state of zeros that meets the boundary conditions",
+            factory=f"{_HERE}.extrapolation:Zero",
+            baseline=True,
+        ),
+        Entry(
             name="nearest_snapshot",
             summary="the stored state with the nearest parameters and time",
             factory=f"{_HERE}.nearest_snapshot:NearestSnapshot",
@@ -46,6 +52,37 @@ def cosolve_surrogates() -> list[Entry]:
             options=f"{_HERE}.options:ProjectionOptions",
             baseline=True,
             capabilities=("collective",),
+        ),
+    ]
+
+
+@hookimpl
+def cosolve_solvers() -> list[Entry]:
+    """Offer the continuation methods: solvers around solvers, the rivals of a learned start."""
+    return [
+        Entry(
+            name="load_stepping",
+            summary="adaptive continuation along a path of queries, polynomial predictor, loose on the way",
+            factory=f"{_HERE}.load_stepping:LoadStepping",
+            options=f"{_HERE}.options:LoadSteppingOptions",
+            baseline=True,
+            capabilities=("certified", "mpi"),
+        ),
+        Entry(
+            name="arc_length",
+            summary="pseudo-arclength continuation, which follows a path around its turning points",
+            factory=f"{_HERE}.arc_length:ArcLength",
+            options=f"{_HERE}.options:ArcLengthOptions",
+            baseline=True,
+            capabilities=("certified", "mpi"),
+        ),
+        Entry(
+            name="grid_sequencing",
+            summary="a coarse solution, found by any continuation, starts the iteration on the fine mesh",
+            factory=f"{_HERE}.grid_sequencing:GridSequencing",
+            options=f"{_HERE}.options:GridSequencingOptions",
+            baseline=True,
+            capabilities=("certified", "mpi"),
         ),
     ]
 

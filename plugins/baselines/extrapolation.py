@@ -92,3 +92,22 @@ class QuadraticExtrapolation(Previous):
 
     name: ClassVar[str] = "quadratic_extrapolation"
     degree: ClassVar[int] = 2
+
+
+class Zero(Surrogate):
+    """Proposes zeros; the session makes them meet the boundary conditions."""
+
+    name: ClassVar[str] = "zero"
+    is_baseline: ClassVar[bool] = True
+    predict_keeps_memory: ClassVar[bool] = True
+
+    def _predict(self, query: Query) -> Prediction:
+        return Prediction(np.zeros_like(query.state))
+
+    def jvp(self, query: Query, tangent: Array) -> Array:
+        """Return zero: the proposal does not depend on the state."""
+        return np.zeros_like(tangent)
+
+    def vjp(self, query: Query, cotangent: Array) -> Array:
+        """Return zero: the proposal does not depend on the state."""
+        return np.zeros_like(cotangent)

@@ -63,3 +63,71 @@ class ComparedOptions(BaseModel):
     rivals: tuple[str, ...] = ("previous", "linear_extrapolation", "quadratic_extrapolation")
     repeats: int = Field(default=3, ge=1, le=100)
     reference_rtol: float = Field(default=1e-9, ge=0.0, lt=1.0)
+
+
+class LoadSteppingOptions(BaseModel):
+    """Options of `load_stepping`.
+
+    Attributes:
+        first_step: First step, a share of the path.
+        growth: Factor of the step after an easy one.
+        shrink: Factor of the step after one that failed.
+        smallest_step: Smallest step; below it the continuation has failed.
+        corrector_iterations: Iterations after which a step has failed.
+        easy_iterations: A step of at most so many iterations was easy.
+        order: Degree of the predictor: 0 the last point, 1 the secant, 2 the parabola through three points.
+        loose: Factor of the tolerance of the points on the way.
+        max_steps: Most steps.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    first_step: float = Field(default=0.1, gt=0.0, le=1.0)
+    growth: float = Field(default=2.0, ge=1.0)
+    shrink: float = Field(default=0.5, gt=0.0, lt=1.0)
+    smallest_step: float = Field(default=1e-4, gt=0.0)
+    corrector_iterations: int = Field(default=4, ge=1)
+    easy_iterations: int = Field(default=2, ge=0)
+    order: int = Field(default=2, ge=0, le=3)
+    loose: float = Field(default=1e6, ge=1.0, allow_inf_nan=False)
+    max_steps: int = Field(default=1000, ge=1)
+
+
+class ArcLengthOptions(BaseModel):
+    """Options of `arc_length`; lengths are in the unit in which the first step is `first_step` times the root of two.
+
+    Attributes:
+        first_step: First step, a share of the path.
+        growth: Factor of the length after an easy step.
+        shrink: Factor of the length after a step that failed.
+        smallest_step: Smallest length.
+        largest_step: Largest length.
+        corrector_iterations: Iterations, of two Newton steps each, after which a step has failed.
+        easy_iterations: A step of at most so many iterations was easy.
+        loose: Factor of the tolerance of the points on the way.
+        max_steps: Most steps.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    first_step: float = Field(default=0.05, gt=0.0, le=1.0)
+    growth: float = Field(default=1.5, ge=1.0)
+    shrink: float = Field(default=0.5, gt=0.0, lt=1.0)
+    smallest_step: float = Field(default=1e-4, gt=0.0)
+    largest_step: float = Field(default=0.5, gt=0.0)
+    corrector_iterations: int = Field(default=6, ge=1)
+    easy_iterations: int = Field(default=3, ge=0)
+    loose: float = Field(default=1e4, ge=1.0, allow_inf_nan=False)
+    max_steps: int = Field(default=1000, ge=1)
+
+
+class GridSequencingOptions(BaseModel):
+    """Options of `grid_sequencing`.
+
+    Attributes:
+        fine_iterations: Iterations on the fine mesh after which the interpolated start has failed.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    fine_iterations: int = Field(default=12, ge=1)

@@ -203,6 +203,13 @@ class Assembly:
             self._guarded(lambda: dolfinx.fem.petsc.set_bc(self.b, self.bcs))
         return values
 
+    def with_boundary_values(self, values: Array) -> Array:
+        """Return a copy of owned `values` with those of the boundary conditions in their rows (not collective)."""
+        self._work.x.array[: self.n_owned] = values
+        self._guarded(lambda: dolfinx.fem.petsc.set_bc(self.b, self.bcs))
+        found: Array = self._work.x.array[: self.n_owned].copy()
+        return found
+
     def assemble_jacobian(self, values: Array) -> None:
         """Assemble the Jacobian at `values` into `matrix`, with ones on the diagonal of constrained rows."""
         self.set_state(values)

@@ -18,6 +18,7 @@ from cosolve.plugins.fenicsx.assembly import Assembly
 from cosolve.plugins.fenicsx.blocks import Blocks, dof_coordinates
 from cosolve.plugins.fenicsx.form_check import check_number, check_reachable, why_no_step
 from cosolve.plugins.fenicsx.functionals import Functionals, L2Norm
+from cosolve.plugins.fenicsx.inertia import negative_eigenvalues
 from cosolve.plugins.fenicsx.newton import Newton
 from cosolve.plugins.fenicsx.null_space import null_space_of
 from cosolve.plugins.fenicsx.predictor import PREDICTORS, Predictor, predicted
@@ -239,9 +240,13 @@ class FormSolver(Solver):
 
     # Measuring
     def tolerances(self, query: Query) -> Array:
-        """Return the absolute tolerance of each block for `query`, in the order of `blocks.names` (collective)."""
+        """Return the absolute tolerance of each block for `query`, in the order of `blocks.names` (collective).
+
+        A step on the way to the solve that is asked for may be looser: `query.context["tolerance_factor"]`.
+        """
         self.assembly.load(query)
-        return np.maximum(self.rtol * self.reference.at(query), self.atol)
+        factor = float(query.context.get("tolerance_factor", 1.0))
+        return factor * np.maximum(self.rtol * self.reference.at(query), self.atol)
 
     def residual(self, query: Query, candidate: Array) -> Array:
         """Return the residual at `candidate`, owned values with lifted boundary conditions (collective)."""
@@ -268,6 +273,21 @@ class FormSolver(Solver):
             norms=dict(zip(names, norms.tolist(), strict=True)),
             tolerances=dict(zip(names, tolerances.tolist(), strict=True)),
         )
+
+    def conditioned(self, query: Query, candidate: Array) -> Array:
+        """Return a copy of `candidate` with the Dirichlet values of `query` in their rows (collective)."""
+        if not self.assembly.bcs:
+            return candidate
+        self._meet(query)
+        self.assembly.load(query)
+        return self.assembly.with_boundary_values(candidate)
+
+    def negative_directions(self, query: Query, state: Array) -> int:
+        """Return the number of negative eigenvalues of the Jacobian at `state`, taken as symmetric (collective)."""
+        self._meet(query)
+        self.assembly.load(query)
+        self.assembly.assemble_jacobian(state)
+        return negative_eigenvalues(self.assembly.matrix)
 
     def _meet(self, query: Query | None = None) -> None:
         """Learn of a rank whose own code failed before PETSc communicates and would wait for it (collective).
