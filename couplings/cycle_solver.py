@@ -17,11 +17,12 @@ from cosolve.core.consensus import FaultAwareCommunicator
 from cosolve.core.query import Query
 from cosolve.core.solver import ResidualMeasure, Solver, SolveResult
 from cosolve.core.verdict import Grade
+from cosolve.couplings.cycle_control import ControlledStepping, ControlSettings
 from cosolve.couplings.cycle_jump_classical import ClassicalCycleJump, ClassicalSettings
 from cosolve.couplings.cyclic import CyclicBlock, CyclicSolver, FloatArray
 from cosolve.couplings.slow_evolution import SlowEvolution
 
-Method = Literal["ladder", "classical", "stepping"]
+Method = Literal["ladder", "classical", "stepping", "controlled"]
 Source = Literal["surrogate", "classical", "stepping"]
 
 
@@ -109,10 +110,11 @@ class CycleSettings:
 
     Attributes:
         tolerance: Largest estimated relative error of the quantity of interest at any block's end.
-        method: `ladder`: the classical cycle jump, then full stepping; `classical` and `stepping` are the rivals,
-            which ask for no estimate.
+        method: `ladder`: the classical cycle jump, then full stepping; `classical`, `stepping` and `controlled` (full
+            stepping with error control) are the rivals, which ask for no estimate.
         classical: Settings of the classical cycle jump.
         stepping_steps: Steps in a period where all periods are run.
+        control: Settings of the error control.
         classical_factor: Estimated error of a classical block as a share of the sum of its correctors' changes; to be
             calibrated for a problem.
         floor: Error that nothing measures.
@@ -123,6 +125,7 @@ class CycleSettings:
     method: Method = "ladder"
     classical: ClassicalSettings = field(default_factory=cautious)
     stepping_steps: int = 32
+    control: ControlSettings = field(default_factory=ControlSettings)
     classical_factor: float = 0.1
     floor: float = 0.002
     audit_factor: float = 0.5
@@ -161,6 +164,7 @@ class CycleSolver(Solver):
         self.records: dict[int, BlockRecord] = {}
         self.proposal: Proposal | None = None
         self.classical = ClassicalCycleJump(cyclic, self.settings.classical)
+        self.controlled = ControlledStepping(cyclic, self.settings.control)
         self._start = start
         self._kept: _Kept | None = None
         self._work_before = 0
@@ -230,7 +234,7 @@ class CycleSolver(Solver):
         estimate, periods = 0.0, 0
         changes: tuple[float, ...] = ()
         end = None
-        if settings.method != "stepping":
+        if settings.method not in ("stepping", "controlled"):
             tried = self.classical.run_block(start, block)
             changes, periods = tried.corrections, tried.periods
             estimate = settings.classical_factor * float(sum(changes))
@@ -238,7 +242,10 @@ class CycleSolver(Solver):
             if settings.method == "classical" or self.account.with_block(estimate) <= settings.tolerance:
                 source, end = "classical", tried.state
         if end is None:
-            end = cyclic.advance(start, block.load, block.periods, settings.stepping_steps)
+            if settings.method == "controlled":
+                end = self.controlled.run_block(start, block)
+            else:
+                end = cyclic.advance(start, block.load, block.periods, settings.stepping_steps)
             estimate, periods = 0.0, periods + block.periods
         value = self.flat(cyclic.slow(end), cyclic.fast(end))
         finite = bool(cyclic.total(np.array([float(not np.isfinite(value).all())]))[0] == 0.0)

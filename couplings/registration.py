@@ -32,6 +32,27 @@ def cosolve_couplings() -> list[Entry]:
             factory="cosolve.couplings.cycle_jump:CycleJump",
             capabilities=("estimated", "mpi"),
         ),
+        Entry(
+            name="classical_cycle_jump",
+            summary="the rival without a network: log-rates extrapolated over many cycles, with elliptic Newton",
+            factory="cosolve.couplings.cycle_rivals:ClassicalJump",
+            baseline=True,
+            capabilities=("estimated", "mpi"),
+        ),
+        Entry(
+            name="full_stepping",
+            summary="every cycle is run with a fixed number of steps",
+            factory="cosolve.couplings.cycle_rivals:FullStepping",
+            baseline=True,
+            capabilities=("mpi",),
+        ),
+        Entry(
+            name="controlled_full_stepping",
+            summary="every cycle is run, with as many steps as an error estimate asks for",
+            factory="cosolve.couplings.cycle_rivals:ControlledFullStepping",
+            baseline=True,
+            capabilities=("estimated", "mpi"),
+        ),
     ]
 
 

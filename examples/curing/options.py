@@ -58,7 +58,8 @@ class CuringSolverOptions(BaseModel):
 
     Attributes:
         tolerance: Largest estimated relative L2 error of alpha at any block's end.
-        method: `ladder` is the fallback of the hybrid; `classical` (cycle jump) and `stepping` are the rivals.
+        method: `ladder` is the fallback of the hybrid; `classical` (cycle jump), `stepping` and `controlled` (full
+            stepping with error control) are the rivals.
         scheme: Integrator: `cn-ab2`, `bdf2` or `bdf3`.
         stepping_steps: Steps in a period where all periods are run.
     """
@@ -66,7 +67,7 @@ class CuringSolverOptions(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     tolerance: float = Field(default=0.005, gt=0.0, lt=1.0)
-    method: Literal["ladder", "classical", "stepping"] = "ladder"
+    method: Literal["ladder", "classical", "stepping", "controlled"] = "ladder"
     scheme: Literal["cn-ab2", "bdf2", "bdf3"] = "cn-ab2"
     stepping_steps: int = Field(default=32, ge=4, le=10_000)
 

@@ -25,6 +25,14 @@ COUPLINGS = (
         requires=("dolfinx", "petsc4py", "mpi4py"),
         capabilities=("estimated", "mpi"),
     ),
+    Entry(
+        name="bare_stepping",
+        summary="every cycle of the curing process run by plain dolfinx and PETSc, without cosolve",
+        factory="cosolve.examples.curing.bare_rival:BareCuring",
+        requires=("dolfinx", "petsc4py", "mpi4py"),
+        baseline=True,
+        capabilities=("mpi",),
+    ),
 )
 
 SURROGATES = (

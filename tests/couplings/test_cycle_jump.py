@@ -4,10 +4,15 @@ import json
 
 import numpy as np
 import pytest
+from cosolve.core.coupling import CouplingContext
 from cosolve.core.errors import BadInputError
+from cosolve.core.registry import Registry
+from cosolve.core.session import Session
+from cosolve.couplings.cycle_control import ControlledStepping, ControlSettings
 from cosolve.couplings.cycle_jump import cycle_jump
 from cosolve.couplings.cycle_jump_classical import ClassicalCycleJump, ClassicalSettings
 from cosolve.couplings.cycle_jump_verifier import CycleGovernor, CycleSweeps
+from cosolve.couplings.cycle_rivals import ClassicalJump, ControlledFullStepping, FullStepping
 from cosolve.couplings.cycle_solver import CycleSettings, CycleSolver, ErrorAccount
 from cosolve.couplings.cyclic import CyclicBlock
 from cosolve.couplings.slow_evolution import Defects, SlowEvolution, slow_grid
@@ -83,6 +88,41 @@ def test_stepping_and_classical_rivals_agree():
     assert sources(solver) == ["classical"] * 3
     assert error_of(stepped) < 2e-3
     assert error_of(jumped) < 1e-2
+
+
+def test_controlled_stepping_takes_the_steps_that_its_tolerance_needs():
+    errors, works = [], []
+    for tolerance in (0.05, 1e-5):
+        solver = CycleSolver(ToyCycles(), start(), blocks(), CycleSettings(method="controlled"))
+        solver.controlled = ControlledStepping(solver.cyclic, ControlSettings(tolerance=tolerance))
+        ends = []
+        cycle_jump(
+            solver,
+            mode="off",
+            on_block=lambda state, ends=ends, one=solver: ends.append(1.0 - np.exp(-one.parts(state.value)[0])),
+        )
+        errors.append(error_of(ends))
+        works.append(solver.cyclic.work)
+    assert errors[1] < 0.5 * errors[0] < 0.001
+    assert works[1] > works[0] > 3 * 60 * 8
+
+
+@pytest.mark.parametrize(
+    ("coupling", "source"),
+    [(ClassicalJump, "classical"), (FullStepping, "stepping"), (ControlledFullStepping, "stepping")],
+)
+def test_the_rivals_are_couplings_that_ask_nobody(coupling, source):
+    solver = CycleSolver(ToyCycles(), start(), blocks())
+    with Session(solver, CycleSweeps()) as session:
+        result = coupling(CouplingContext(session, solver, [ToySurrogate()], session.verifier)).run()
+    assert result.ok
+    assert result.stats["asked"] == 0
+    assert sources(solver) == [source] * 3
+
+
+def test_the_rivals_are_registered_as_baselines():
+    names = {entry.name for entry in Registry.discover().entries("coupling") if entry.baseline}
+    assert {"classical_cycle_jump", "full_stepping", "controlled_full_stepping", "bare_stepping"} <= names
 
 
 def test_an_audit_sees_what_the_checkpoints_share():

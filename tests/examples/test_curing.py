@@ -9,17 +9,23 @@ from pathlib import Path
 
 from cosolve.core.case_reading import load_case
 from cosolve.core.communicator import Communicator
+from cosolve.core.coupling import CouplingContext
 from cosolve.core.errors import BadInputError
 from cosolve.core.model_file import load_surrogate
 from cosolve.core.registry import Registry
+from cosolve.core.session import Session
 from cosolve.couplings.cycle_jump import cycle_jump
+from cosolve.couplings.cycle_rivals import FullStepping
 from cosolve.couplings.cycle_solver import CycleSettings, CycleSolver
 from cosolve.examples.curing.bare import BareStepping
+from cosolve.examples.curing.bare_rival import BareCuring
 from cosolve.examples.curing.cyclic_solver import CuringSolver, blocks_of
 from cosolve.examples.curing.discretisation import Discretisation
 from cosolve.examples.curing.integrators import Bdf2, Bdf3, CrankNicolson
 from cosolve.examples.curing.options import CuringOptions
+from cosolve.examples.curing.problem import CuringProblem
 from cosolve.examples.curing.process import RANGES, Load
+from cosolve.examples.curing.rivals import CONTROLLED, at_equal_error, controlled_rows, reference
 from cosolve.examples.curing.stepping import ThermalState
 from cosolve.examples.curing.surrogate import CuringSurrogate, at_points, load_features
 from mpi4py import MPI
@@ -167,3 +173,30 @@ def test_the_source_on_axes_is_the_source(mesh):
     for index, t in enumerate(times):
         grid = np.outer(along_y[index], along_x[index]).ravel()
         np.testing.assert_allclose(grid[place], LOAD.source(mesh.points, t), atol=1e-12)
+
+
+def test_the_bare_script_and_full_stepping_are_rivals_that_agree():
+    problem = CuringProblem(CuringOptions(cells=12, periods=(3, 3), seed=4))
+    values = []
+    for coupling in (FullStepping, BareCuring):
+        solver = problem.make_solver(MPI.COMM_SELF, {"stepping_steps": 16})
+        with Session(solver, None, mode="off") as session:
+            result = coupling(CouplingContext(session, solver, (), None, problem=problem)).run()
+        assert result.ok
+        values.append(result.value)
+        solver.close()
+    # A transaction starts without past levels, the script carries them over the change of load.
+    np.testing.assert_allclose(values[0], values[1], rtol=5e-3, atol=1e-8)
+
+
+def test_stepping_with_error_control_comes_near_its_tolerance(mesh):
+    solver = CuringSolver(mesh)
+    schedule = RANGES.draw(np.random.default_rng(1), (12, 12))
+    exact = reference(solver, schedule)
+    loose, tight = controlled_rows(solver, schedule, exact, (0.05, 0.005))
+    assert tight.error < loose.error
+    assert tight.error < 0.01
+    assert tight.work > loose.work
+    rows = {CONTROLLED: [loose, tight]}
+    assert loose.work <= at_equal_error(rows, 0.5 * (tight.error + loose.error)).work <= tight.work
+    solver.close()
