@@ -1,9 +1,10 @@
 """Writes one page for each bench's JSON file in `docs/reference/benches/`.
 
-    python docs/generate_bench_pages.py [FILE.json ...]
+    python docs/generate_bench_pages.py [--full] [FILE.json ...]
 
-Files that are named are copied there first (by the bench's name). Pages and JSON are committed, and so is the table of
-the README; a test fails when one of them is not what its JSON gives.
+Files that are named are copied there first (by the bench's name). With `--full` they are results of the bench's long
+form: they become `NAME.full.json`, whose figures stand beside the quick ones. Pages and JSON are committed, and so is
+the table of the README; a test fails when one of them is not what its JSON gives.
 """
 
 from __future__ import annotations
@@ -39,6 +40,8 @@ HEADLINES = {
     },
 }
 """Metrics of the README's table, with their words."""
+FULL = ".full.json"
+"""Ending of the results of a bench's long form."""
 _CASES = 80
 _COLUMNS = 9
 
@@ -60,14 +63,19 @@ def text(value: Any) -> str:
     return str(value).replace("|", "\\|").replace("\n", " ")
 
 
-def metrics_table(metrics: Mapping[str, Any], targets: Mapping[str, str]) -> list[str]:
-    """Return the metrics, with their targets where there are some."""
-    header = ["| metric | value | target |", "|---|---|---|"] if targets else ["| metric | value |", "|---|---|"]
+def metrics_table(
+    metrics: Mapping[str, Any], targets: Mapping[str, str], full: Mapping[str, Any] | None = None
+) -> list[str]:
+    """Return the metrics, beside them those of the long form and their targets where there are some."""
+    columns = ["value"] if full is None else ["quick", "full"]
+    columns += ["target"] if targets else []
     rows = []
-    for name, value in metrics.items():
-        cells = [f"`{name}`", text(value)] + ([targets.get(name, "")] if targets else [])
-        rows.append("| " + " | ".join(cells) + " |")
-    return header + rows
+    for name in dict.fromkeys([*metrics, *(full or {})]):
+        cells = [f"`{name}`", text(metrics[name]) if name in metrics else ""]
+        if full is not None:
+            cells.append(text(full[name]) if name in full else "")
+        rows.append("| " + " | ".join(cells + ([targets.get(name, "")] if targets else [])) + " |")
+    return ["| metric | " + " | ".join(columns) + " |", "|---" * (1 + len(columns)) + "|", *rows]
 
 
 def cases_table(cases: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -86,17 +94,21 @@ def cases_table(cases: Sequence[Mapping[str, Any]]) -> list[str]:
     return lines
 
 
-def page(bench: Mapping[str, Any], file_name: str) -> str:
-    """Return the page of one bench."""
+def page(bench: Mapping[str, Any], file_name: str, full: Mapping[str, Any] | None = None) -> str:
+    """Return the page of one bench, with the figures of its long form where they were measured, too."""
     name = str(bench["name"])
-    lines = [f"# {name}", "", f"Made from [{file_name}]({file_name}). Run it again with", "", "```text"]
-    lines += [f"$ cosolve bench {name} --quick --json {name}.json", "```", "", "## Figures", ""]
-    lines += metrics_table(bench.get("metrics", {}), bench.get("targets", {}))
+    long = "" if full is None else f" (quick) and [{name}{FULL}]({name}{FULL}) (full)"
+    lines = [f"# {name}", "", f"Made from [{file_name}]({file_name}){long}. Run it again with", "", "```text"]
+    lines += [f"$ cosolve bench {name} --quick --json {name}.json"]
+    lines += [] if full is None else [f"$ cosolve bench {name} --json {name}{FULL}"]
+    lines += ["```", "", "## Figures", ""]
+    lines += metrics_table(bench.get("metrics", {}), bench.get("targets", {}), full and full.get("metrics", {}))
     notes = bench.get("notes", [])
     if notes:
         lines += ["", *(f"* {text(note)}" for note in notes)]
     if bench.get("cases"):
-        lines += ["", "## Cases", "", *cases_table(bench["cases"])]
+        of = "" if full is None else " of the quick form"
+        lines += ["", f"## Cases{of}", "", *cases_table(bench["cases"])]
     while not lines[-1]:
         lines.pop()
     lines += ["", "## Machine", "", "| | |", "|---|---|"]
@@ -104,12 +116,24 @@ def page(bench: Mapping[str, Any], file_name: str) -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
+def page_of(source: Path) -> str:
+    """Return the page of the JSON file `source`."""
+    long = source.with_name(source.stem + FULL)
+    full = json.loads(long.read_text()) if long.is_file() else None
+    return page(json.loads(source.read_text()), source.name, full)
+
+
+def results(folder: Path = FOLDER) -> list[Path]:
+    """Return the JSON files that have a page each."""
+    return sorted(path for path in folder.glob("*.json") if not path.name.endswith(FULL))
+
+
 def write_pages(folder: Path = FOLDER) -> list[Path]:
-    """Write the page of each JSON file in `folder` and return the paths."""
+    """Write the page of each bench in `folder` and return the paths."""
     written = []
-    for source in sorted(folder.glob("*.json")):
+    for source in results(folder):
         target = source.with_suffix(".md")
-        target.write_text(page(json.loads(source.read_text()), source.name))
+        target.write_text(page_of(source))
         written.append(target)
     return written
 
@@ -138,10 +162,13 @@ def with_table(readme: str) -> str:
 
 def main(arguments: list[str]) -> int:
     """Take in the named files, write all pages, and print their paths."""
+    ending = FULL if "--full" in arguments else ".json"
     for argument in arguments:
-        name = str(json.loads(Path(argument).read_text())["name"])
-        if Path(argument).resolve() != (FOLDER / f"{name}.json").resolve():
-            shutil.copyfile(argument, FOLDER / f"{name}.json")
+        if argument == "--full":
+            continue
+        target = FOLDER / f"{json.loads(Path(argument).read_text())['name']}{ending}"
+        if Path(argument).resolve() != target.resolve():
+            shutil.copyfile(argument, target)
     for path in write_pages():
         print(path)
     README.write_text(with_table(README.read_text()))

@@ -149,16 +149,23 @@ def test_every_public_name_has_a_docstring():
 
 
 def test_the_pages_of_benches_are_what_their_json_gives():
-    import json
-
     generator = load(DOCS / "generate_bench_pages.py")
-    sources = sorted(generator.FOLDER.glob("*.json"))
+    sources = generator.results()
     assert sources
     for source in sources:
-        expected = generator.page(json.loads(source.read_text()), source.name)
-        assert source.with_suffix(".md").read_text() == expected, (
+        assert source.with_suffix(".md").read_text() == generator.page_of(source), (
             f"run `python docs/generate_bench_pages.py` ({source})"
         )
+
+
+def test_figures_of_the_long_form_stand_beside_the_quick_ones():
+    generator = load(DOCS / "generate_bench_pages.py")
+    quick, full = ({"name": "b", "metrics": {"x": x}, "targets": {"x": ">= 1"}} for x in (2.0, 3.0))
+    assert "| `x` | 2 | >= 1 |" in generator.page(quick, "b.json")
+    both = generator.page(quick, "b.json", full)
+    assert "| metric | quick | full | target |" in both
+    assert "| `x` | 2 | 3 | >= 1 |" in both
+    assert "b.full.json" in both
 
 
 def test_the_table_of_the_readme_is_what_the_benches_measured():
