@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 _VARIABLE: Final = "PETSC_OPTIONS"
+_told: set[str] = set()
 
 
 def tokens_of(table: Mapping[str, Any]) -> tuple[str, ...]:
@@ -100,6 +101,13 @@ def unused(tokens: Sequence[str]) -> list[str]:
     found = {name.lower() for name in left()}
     # These act when PETSc ends; nobody has read them before.
     return [f"-{name}" for name in names if name.lower() in found and name not in ("options_left", "log_view")]
+
+
+def not_told(names: Sequence[str]) -> list[str]:
+    """Return those of the unused options that no warning has named yet in this process, and take them as told."""
+    new = [name for name in names if name not in _told]
+    _told.update(new)
+    return new
 
 
 def left() -> list[str]:

@@ -46,6 +46,7 @@ class Result:
         fields: Further named fields for the output, owned values like `value`: errors, or `source`, which holds for
             each value the index into `sources` of who computed it.
         sources: Names behind the field `source`; empty where every value has the source of the last transaction.
+        reason: The solver's own reason where it did not converge (PETSc's `SNES_DIVERGED_...`, say).
     """
 
     value: Array
@@ -57,6 +58,7 @@ class Result:
     directory: Path | None = None
     fields: Mapping[str, Array] = field(default_factory=dict)
     sources: tuple[str, ...] = ()
+    reason: str = ""
 
     @property
     def ok(self) -> bool:
@@ -67,4 +69,7 @@ class Result:
         """Return self when the run succeeded, else raise the error of its status."""
         if self.ok:
             return self
-        raise self.status.error(self.message or self.status.value)
+        error = self.status.error(self.message or self.status.value)
+        if isinstance(error, NotConvergedError):
+            error.reason = self.reason
+        raise error

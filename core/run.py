@@ -224,7 +224,7 @@ class _Assembly:
         self._alive()
         unused = petsc_options.unused(case.petsc_options)
         if unused and self.rank == 0:
-            logger.warning("PETSc options that nothing has read: %s", ", ".join(unused))
+            logger.warning("PETSc options that nothing has read: %s", ", ".join(petsc_options.not_told(unused)))
         ledger.write(
             "run_finished",
             status=result.status.name,

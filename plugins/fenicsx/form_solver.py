@@ -8,12 +8,13 @@ from contextlib import ExitStack
 from typing import Any, ClassVar
 
 import numpy as np
+from cosolve.core import petsc_database
 from cosolve.core.arrays import Array
 from cosolve.core.consensus import Consensus, FaultAwareCommunicator
 from cosolve.core.errors import BadInputError, unknown_name
 from cosolve.core.query import Query, Transaction
 from cosolve.core.solver import ResidualMeasure, Solver, SolveResult
-from cosolve.plugins.fenicsx import petsc_options, prefixes
+from cosolve.plugins.fenicsx import prefixes
 from cosolve.plugins.fenicsx.assembly import Assembly
 from cosolve.plugins.fenicsx.blocks import Blocks, dof_coordinates
 from cosolve.plugins.fenicsx.form_check import check_number, check_reachable, why_no_step
@@ -323,7 +324,7 @@ class FormSolver(Solver):
     # Options and end
     def unused_options(self) -> list[str]:
         """Return PETSc options with this solver's prefix that nobody has read so far (not collective)."""
-        return petsc_options.unused(self.prefix)
+        return petsc_database.unused(self.prefix)
 
     def close(self) -> None:
         """Free PETSc objects and the duplicated communicator (collective). Idempotent."""
@@ -335,5 +336,5 @@ class FormSolver(Solver):
 
 def _option(prefix: str, key: str, default: Any) -> Any:
     """Return what the command line says for a tolerance, else `default`, which may be a mapping."""
-    number = petsc_options.number(prefix, key, -1.0)
+    number = petsc_database.number(prefix, key, -1.0)
     return default if number < 0.0 else number

@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from cosolve.core import petsc_database
 from cosolve.core.arrays import Array
 from cosolve.core.errors import BadInputError
 from cosolve.core.solver import SolveResult
-from cosolve.plugins.fenicsx import petsc_options
 from cosolve.plugins.fenicsx.assembly import Assembly
 from cosolve.plugins.fenicsx.blocks import Blocks
 from petsc4py import PETSc
@@ -80,14 +80,14 @@ class Newton:
         linear = {} if any(key.lstrip("-") in ("ksp_type", "pc_type") for key in options) else dict(DIRECT)
         if linear and assembly.null_space is not None:
             linear |= SINGULAR
-        self._inserted = petsc_options.insert_defaults(prefix, linear | dict(options))
+        self._inserted = petsc_database.insert_defaults(prefix, linear | dict(options))
         try:
             self.snes.setFromOptions()
         except PETSc.Error as error:
-            found = petsc_options.given(prefix)
+            found = petsc_database.given(prefix)
             self.close()
             raise BadInputError(
-                f"PETSc refuses an option of the prefix -{prefix}: {petsc_options.words(error)}. Correct it in "
+                f"PETSc refuses an option of the prefix -{prefix}: {petsc_database.words(error)}. Correct it in "
                 f"petsc_options, in [petsc] or on the command line; found {found}"
             ) from None
         self.max_iterations = int(self.snes.getTolerances()[3])
@@ -143,7 +143,7 @@ class Newton:
         try:
             self.snes.solve(None, self._x)
         except PETSc.Error as error:
-            reason = f"PETSc error {error.ierr}: {petsc_options.words(error)}"
+            reason = f"PETSc error {error.ierr}: {petsc_database.words(error)}"
             self._stale = True
             return SolveResult(np.full(self.assembly.n_owned, np.nan), False, reason)
         code = self.snes.getConvergedReason()
@@ -162,10 +162,10 @@ class Newton:
         return 0 if self.snes.getKSP().getType() == "preonly" else int(self.snes.getLinearSolveIterations())
 
     def _reason(self, code: int) -> str:
-        text = f"SNES_{_NAMES.get(code, 'UNKNOWN')}"
+        text = petsc_database.reason_name(PETSc.SNES, code)
         if code == PETSc.SNES.ConvergedReason.DIVERGED_LINEAR_SOLVE:
             inner = self.snes.getKSP().getConvergedReason()
-            text += f" (KSP_{_KSP_NAMES.get(inner, inner)})"
+            text += f" ({petsc_database.reason_name(PETSc.KSP, inner)})"
         return text
 
     # Callbacks: a fault of this rank becomes NaN, and no communication is added to what assembly needs.
@@ -208,24 +208,12 @@ class Newton:
 
     def close(self) -> None:
         """Destroy SNES and its vectors and take its options from the database; warn of those that nobody read."""
-        left = [f"-{name}" for name in self._inserted if f"-{name}" in petsc_options.unused(self.prefix)]
+        left = [f"-{name}" for name in self._inserted if f"-{name}" in petsc_database.unused(self.prefix)]
         if left and self.assembly.mesh.comm.rank == 0:
             logger.warning("PETSc options of the prefix -%s that nobody used: %s", self.prefix, ", ".join(left))
-        petsc_options.remove(self._inserted)
+        petsc_database.remove(self._inserted)
         # Factors are freed here and now: whoever still holds a wrapper of the SNES would free them alone, later.
         self.snes.reset()
         self.snes.destroy()
         self._f.destroy()
         self._x.destroy()
-
-
-def _names(reasons: Any) -> dict[int, str]:
-    found: dict[int, str] = {}
-    for name, value in vars(reasons).items():
-        if isinstance(value, int) and (name.startswith(("CONVERGED_", "DIVERGED_"))):
-            found.setdefault(value, name)
-    return found
-
-
-_NAMES = _names(PETSc.SNES.ConvergedReason)
-_KSP_NAMES = _names(PETSc.KSP.ConvergedReason)

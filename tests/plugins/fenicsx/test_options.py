@@ -4,8 +4,8 @@ import logging
 from collections.abc import Iterator
 
 import pytest
+from cosolve.core import petsc_database
 from cosolve.core.query import Query
-from cosolve.plugins.fenicsx import petsc_options
 from petsc4py import PETSc
 from problems import heat, march, poisson
 
@@ -20,7 +20,7 @@ def command_line() -> Iterator[object]:
         names.append(name)
 
     yield give
-    petsc_options.remove(names)
+    petsc_database.remove(names)
 
 
 def test_the_command_line_wins_over_code(command_line) -> None:
