@@ -11,6 +11,7 @@ from cosolve.core.consensus import Consensus
 from cosolve.core.errors import RankFaultError
 from cosolve.core.governor import Asked
 from cosolve.core.outcome import StepCost
+from cosolve.core.petsc_log import section
 from cosolve.core.prediction import Prediction
 from cosolve.core.query import Query
 from cosolve.core.solver import Solver
@@ -96,7 +97,8 @@ class Asking:
             failed = self._observing_failed.pop(name, None)
             if failed is not None:
                 raise failed
-            prediction = proposer.predict(query)
+            with section("propose"):
+                prediction = proposer.predict(query)
             if self._transaction.repair():
                 raise ContractError("it changed the state it was given in place; the state was restored")
             self._said = check_values(prediction.value, query.state, "its proposal")
@@ -143,7 +145,8 @@ class Asking:
         label = self._verifier_label if verifier is self._verifier else f"verifier {verifier.name!r}"
 
         def judged() -> Verdict:
-            verdict = verifier.judge(self._solver, query, prediction)
+            with section("judge"):
+                verdict = verifier.judge(self._solver, query, prediction)
             if not isinstance(verdict, Verdict):
                 raise ContractError(f"it must return a Verdict, got {type(verdict).__name__}")
             settled = self._settled(verdict, verifier)
@@ -191,10 +194,12 @@ class Asking:
         def ratio(value: float) -> float:
             return value if math.isfinite(value) else math.inf
 
+        def measured() -> float:
+            with section("judge"):
+                return solver.measure(query, candidate).ratio
+
         try:
-            self._consensus.run(
-                f"solver {solver.name!r}", query.step, lambda: solver.measure(query, candidate).ratio, vote=ratio
-            )
+            self._consensus.run(f"solver {solver.name!r}", query.step, measured, vote=ratio)
         except RankFaultError as fault:
             trial.notes.setdefault("faults", []).append(str(fault))
             trial.cost.verify += self._consensus.seconds

@@ -9,6 +9,7 @@ from cosolve.core.arrays import Array
 from cosolve.core.consensus import Consensus
 from cosolve.core.errors import RankFaultError
 from cosolve.core.outcome import StepCost
+from cosolve.core.petsc_log import section
 from cosolve.core.query import Query, Snapshot
 from cosolve.core.result import Status
 from cosolve.core.solver import Solver, SolveResult
@@ -78,7 +79,7 @@ class Ladder:
         Returns:
             The result, or why it does not hold; the solver's memory is rolled back then.
         """
-        solved = self._solve(lambda: self._solver.correct(query, start, max_iterations), query)
+        solved = self._solve(lambda: self._solver.correct(query, start, max_iterations), query, "correct")
         cost.correct += self._consensus.seconds
         if isinstance(solved, SolveResult) and solved.residual > _MET:
             solved = Failed(f"after the correction the residual is still {solved.residual:.3g} of the tolerance")
@@ -155,11 +156,12 @@ class Ladder:
     def _stepping(self, query: Query) -> Callable[[], SolveResult]:
         return lambda: self._solver.step(query)
 
-    def _solve(self, solve: Callable[[], SolveResult], query: Query) -> SolveResult | Failed:
+    def _solve(self, solve: Callable[[], SolveResult], query: Query, part: str = "solve") -> SolveResult | Failed:
         """Run one solve as a section; return the result, or why it does not hold."""
 
         def checked() -> SolveResult:
-            result = solve()
+            with section(part):
+                result = solve()
             if self._transaction.repair():
                 raise ContractError("it changed the state it was given in place; the state was restored")
             if result.converged:

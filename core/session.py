@@ -62,6 +62,9 @@ class Session:
         max_guess_iterations: In the mode `initial_guess`, iterations of a solve from a proposed start, after which the
             fallback takes over; None for as many as any solve.
 
+    Attributes:
+        asking, recording, transaction: What a library's own loop works with, see `cosolve.core.hosted`.
+
     Raises:
         BadInputError: An argument has no meaning; names it.
     """
@@ -99,23 +102,23 @@ class Session:
         self.branch = branch
         self._max_corrections = max_corrections
         self.max_guess_iterations = max_guess_iterations
-        self._transaction = OpenTransaction(solver)
-        self._asking = Asking(
-            solver, verifier, self.consensus, self._transaction, grade=demanded, deadline_seconds=deadline_seconds
+        self.transaction = OpenTransaction(solver)
+        self.asking = Asking(
+            solver, verifier, self.consensus, self.transaction, grade=demanded, deadline_seconds=deadline_seconds
         )
         self._ladder = Ladder(
             solver,
             self.consensus,
-            self._transaction,
+            self.transaction,
             smallest_step_fraction=smallest_step_fraction,
             deadline_seconds=solver_deadline_seconds,
         )
         self._tournament = Tournament()
-        self._starts = Starts(solver, self._asking, self._ladder, self._transaction, self._tournament)
+        self._starts = Starts(solver, self.asking, self._ladder, self.transaction, self._tournament)
         self._known: tuple[Surrogate, ...] = ()
         self._bound: list[Surrogate] = []
         self._fitted = False
-        self._recording = Recording(mode, self._transaction, ledger, hooks)
+        self.recording = Recording(mode, self.transaction, ledger, hooks)
 
     # The primitive
     def attempt(self, query: Query, proposers: Sequence[Surrogate] = ()) -> Outcome:
@@ -143,7 +146,7 @@ class Session:
         try:
             outcome, plan = self._resolve(trial, chain)
         except BaseException:
-            self._transaction.roll_back()
+            self.transaction.roll_back()
             raise
         return self._finish(trial, outcome, plan, chain, started)
 
@@ -190,7 +193,7 @@ class Session:
     @property
     def stats(self) -> dict[str, Any]:
         """Counts, seconds (longest over the ranks, machinery and ledger of this rank), copies and bytes so far."""
-        return self._recording.stats()
+        return self.recording.stats()
 
     def close(self) -> None:
         """Write what waits and free the duplicated communicator (collective). Idempotent."""
@@ -207,7 +210,7 @@ class Session:
     @property
     def verdicts(self) -> tuple[Verdict, ...]:
         """The verdicts so far, the last 10 000 of a long run."""
-        return tuple(self._recording.verdicts)
+        return tuple(self.recording.verdicts)
 
     # Parts of an attempt
     def _begin(self, query: Query, proposers: tuple[Surrogate, ...]) -> None:
@@ -216,7 +219,7 @@ class Session:
             consensus.comm.output_failure = self.ledger.failure
         if proposers != self._known:
             self.bind(proposers, step=query.step)
-        consensus.run("snapshot", query.step, lambda: self._transaction.begin(query, proposers))
+        consensus.run("snapshot", query.step, lambda: self.transaction.begin(query, proposers))
         if consensus.interrupted:
             raise InterruptedRunError(f"interrupted before step {query.step}; nothing of it was tried")
 
@@ -241,9 +244,9 @@ class Session:
                 trial.notes.setdefault("left_out", {})[proposer.name] = self.governor.why(proposer.name)
                 continue
             before = trial.cost.work
-            prediction = self._asking.ask(proposer, trial)
+            prediction = self.asking.ask(proposer, trial)
             if prediction is not None:
-                verdict = self._asking.judge(proposer, prediction, trial)
+                verdict = self.asking.judge(proposer, prediction, trial)
                 if shadow:
                     best = best or prediction
                 elif verdict.decision is not Decision.REJECT:
@@ -253,7 +256,7 @@ class Session:
                         trial.chain.append(Asked(proposer.name, True, own))
                         break
             trial.chain.append(Asked(proposer.name, True, trial.cost.work - before, followed=True))
-        self._recording.tell_verdict(trial)
+        self.recording.tell_verdict(trial)
         if decided is not None:
             return decided
         outcome = self._fall_back(trial, trial.verdicts[-1] if trial.verdicts else None)
@@ -270,7 +273,7 @@ class Session:
         if isinstance(solved, Failed):
             trial.notes.setdefault("failures", []).append(f"correction of {proposer.name!r}: {solved.why}")
             return None
-        value = self._transaction.own(solved.value)
+        value = self.transaction.own(solved.value)
         return self._outcome(trial, value, f"{proposer.name}+correct", verdict, solved, "correct")
 
     def _guess(self, trial: Trial, proposers: tuple[Surrogate, ...]) -> tuple[Outcome, tuple[str, ...]]:
@@ -279,7 +282,7 @@ class Session:
         if not plan:
             return self._fall_back(trial, None), plan
         best, start, verdict = self._starts.best(trial, proposers, plan)
-        self._recording.tell_verdict(trial)
+        self.recording.tell_verdict(trial)
         asking, found = trial.cost.work, None
         if start is not None:
             found = self._starts.solve(trial, best, start, verdict, self.branch, self.max_guess_iterations)
@@ -300,7 +303,7 @@ class Session:
         planned = (not trial.asked or self.mode == "shadow") and end.parts == 1
         source = "solver" if end.parts == 1 else f"solver/{end.parts}"
         # The last of smaller steps is a copy already.
-        value = self._transaction.own(end.solve.value) if end.parts == 1 else end.solve.value
+        value = self.transaction.own(end.solve.value) if end.parts == 1 else end.solve.value
         return self._outcome(trial, value, source, verdict, end.solve, "" if planned else end.rung)
 
     def _stopped(self, trial: Trial, end: LadderEnd, verdict: Verdict | None) -> Outcome:
@@ -341,12 +344,12 @@ class Session:
         self, trial: Trial, outcome: Outcome, plan: tuple[str, ...], proposers: tuple[Surrogate, ...], started: float
     ) -> Outcome:
         if outcome.ok:
-            self._asking.observe(proposers, trial.query, outcome.value)
+            self.asking.observe(proposers, trial.query, outcome.value)
         else:
-            self._transaction.roll_back()
+            self.transaction.roll_back()
         governed = self.mode not in ("shadow", "off")
         events = self.governor.record(trial.chain, trial.cost.work) if governed else []
-        self._recording.finish(trial, outcome, plan, events, started)
+        self.recording.finish(trial, outcome, plan, events, started)
         return outcome
 
 
