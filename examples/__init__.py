@@ -5,6 +5,7 @@ from __future__ import annotations
 from cosolve.core.entries import Entry
 from cosolve.core.hookspecs import hookimpl
 from cosolve.examples import time_loop_bench
+from cosolve.examples.brusselator import registration as brusselator_entries
 from cosolve.examples.cahn_hilliard import registration as cahn_hilliard_entries
 from cosolve.examples.curing import registration as curing_entries
 from cosolve.examples.embedded import registration as embedded_entries
@@ -18,7 +19,7 @@ COSOLVE_API_VERSION = 1
 @hookimpl
 def cosolve_problems() -> list[Entry]:
     """Register the problems of the examples."""
-    parts = (heat_entries, cahn_hilliard_entries, curing_entries, embedded_entries)
+    parts = (heat_entries, cahn_hilliard_entries, curing_entries, embedded_entries, brusselator_entries)
     return [entry for part in parts for entry in part.PROBLEMS]
 
 
@@ -31,7 +32,7 @@ def cosolve_couplings() -> list[Entry]:
 @hookimpl
 def cosolve_surrogates() -> list[Entry]:
     """Register the surrogates of the examples."""
-    return [*curing_entries.SURROGATES]
+    return [*curing_entries.SURROGATES, *brusselator_entries.SURROGATES]
 
 
 @hookimpl

@@ -17,6 +17,7 @@ WRAPS = {
     "baselines": {"scipy"},
     "fenicsx": {"dolfinx", "ufl", "basix", "petsc4py", "scipy", "mpi4py"},
     "numba_kernels": {"numba", "scipy"},
+    "petsc": {"petsc4py", "mpi4py"},
     "pytorch": {"torch"},
     "reduced": {"scipy"},
     "report": {"matplotlib"},

@@ -1,0 +1,172 @@
+"""`KspSolver`: a user's own KSP as a solver."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import numpy as np
+from cosolve.core import petsc_database
+from cosolve.core.arrays import Array
+from cosolve.core.consensus import Consensus
+from cosolve.core.query import Query
+from cosolve.core.solver import SolveResult
+from cosolve.plugins.petsc.base import PetscSolver
+from cosolve.plugins.petsc.reference import Reference, Tolerance
+from cosolve.plugins.petsc.vectors import placed
+from petsc4py import PETSc
+
+NO_LIMIT = 1e100
+
+ROUNDS = 4
+"""How often a KSP that stops by another norm is started again with a harder tolerance."""
+
+
+class KspSolver(PetscSolver):
+    """Solves `A x = b` by a user's own KSP, and measures any candidate by `b - A x`.
+
+    Example::
+
+        ksp.setOptionsPrefix("myrun_")
+        solver = KspSolver(ksp, b, rtol=1e-8)
+        result = solver.solve(x0)
+
+    *Tolerance.* The unpreconditioned norm of `b - A x` must be at most `max(rtol * reference, atol)`, by default with
+    the norm of `b` as reference. The KSP is told to stop by that norm; where its type or side of preconditioning
+    offers another one only, the true residual is computed at the end, and the KSP goes on with a harder tolerance.
+
+    Args:
+        ksp: The KSP, with operators set. It stays the user's.
+        b: Right-hand side, a vector.
+        x: Vector of the unknown with the initial state; None for zero.
+        update: Called with each new query before it is solved or measured, on every rank alike; sets the values of
+            `b`, and of the operator where it changes. May communicate by PETSc.
+        rtol: Relative tolerance; None for that of the KSP. `-<prefix>ksp_rtol` wins.
+        atol: Absolute tolerance; None for that of the KSP. `-<prefix>ksp_atol` wins.
+        reference: Reference norm: a number, a function of the query, or None for the norm of `b`.
+        coordinates: Where the owned values live; None asks the DM.
+
+    Raises:
+        BadInputError: An option, tolerance or vector cannot be used; raised on every rank alike.
+    """
+
+    name: ClassVar[str] = "petsc_ksp"
+
+    def __init__(
+        self,
+        ksp: Any,
+        b: Any,
+        x: Any = None,
+        *,
+        update: Callable[[Query], None] | None = None,
+        rtol: float | None = None,
+        atol: float | None = None,
+        reference: Reference = None,
+        coordinates: Array | None = None,
+    ) -> None:
+        if x is None:
+            zero = b.duplicate()
+            zero.set(0.0)
+            super().__init__(ksp, zero, coordinates)
+            zero.destroy()
+        else:
+            super().__init__(ksp, x, coordinates)
+        self.ksp, self.b, self.update = ksp, b, update
+        self._own = ksp.getTolerances()
+        self._own_nonzero = ksp.getInitialGuessNonzero()
+        self._own_norm = ksp.getNormType()
+        self._limit = int(self._own[3])
+        self._tolerance = Tolerance(
+            "ksp",
+            self.prefix,
+            rtol=rtol,
+            atol=atol,
+            own=(self._own[0], self._own[1]),
+            reference=reference,
+            default=lambda query: float(self.b.norm()),
+        )
+        self._loaded: Query | None = None
+        self._ready = False
+
+    def tolerance(self, query: Query) -> float:
+        """Return the absolute tolerance for `query` (collective)."""
+        self._load(query)
+        return self._tolerance.at(query)
+
+    def _load(self, query: Query) -> None:
+        """Let the user set right-hand side and operator of a query that is new."""
+        if self.update is not None and self._loaded is not query:
+            update = self.update
+            Consensus(self.comm).run(f"update of solver {self.name!r}", query.step, lambda: update(query))
+        self._loaded = query
+
+    def _compute_residual(self, query: Query, x: Any, f: Any) -> None:
+        self._load(query)
+        operator, _ = self.ksp.getOperators()
+        operator.mult(x, f)
+        f.aypx(-1.0, self.b)
+
+    def _correct(self, query: Query, x0: Array, max_iterations: int) -> SolveResult:
+        # A few iterations of Newton's method are one linear solve.
+        return self._step(query, x0)
+
+    def _step(self, query: Query, x0: Array | None) -> SolveResult:
+        self._meet(query)
+        self._load(query)
+        if not self._ready:
+            self._prepare()
+        tolerance = self.tolerance(query)
+        value = (query.state if x0 is None else x0).copy()
+        self.copies.add(value.nbytes, "the start, which the solve overwrites")
+        if float(self.b.norm()) == 0.0:
+            return SolveResult(np.zeros_like(value), True, "the right-hand side is zero", 0, 0, 0.0)
+        return self._solve(query, value, tolerance)
+
+    def _solve(self, query: Query, value: Array, tolerance: float) -> SolveResult:
+        ksp, inner, iterations, failure = self.ksp, tolerance, 0, ""
+        ratio = math.inf
+        for _ in range(ROUNDS):
+            # PETSc's divergence test is relative to the norm of b: a bad start would end the solve at once.
+            ksp.setTolerances(rtol=0.0, atol=inner, divtol=NO_LIMIT, max_it=max(self._limit - iterations, 1))
+            try:
+                with placed(self._x, value, self.copies):
+                    ksp.solve(self.b, self._x)
+            except PETSc.Error as error:
+                failure = f" (PETSc error {error.ierr}: {petsc_database.words(error)})"
+            iterations += ksp.getIterationNumber()
+            code = ksp.getConvergedReason()
+            if code < 0 or failure:
+                break
+            with placed(self._x, value, self.copies):
+                self._compute_residual(query, self._x, self._f)
+            ratio = float(self._f.norm()) / tolerance if tolerance > 0.0 else math.inf
+            if ratio <= 1.0 or not math.isfinite(ratio) or ksp.getType() == "preonly":
+                break
+            inner *= 0.5 / ratio
+        reason = petsc_database.reason_name(PETSc.KSP, code) + failure
+        if code < 0 or failure or not math.isfinite(ratio):
+            return self._failed(query, reason, 1, iterations)
+        if ratio > 1.0:
+            reason += f", but the true residual is {ratio:.3g} times the tolerance {tolerance:.3g}"
+        notes = {"tolerance": tolerance}
+        return SolveResult(value, ratio <= 1.0, reason, min(1, iterations), iterations, ratio, notes=notes)
+
+    def _prepare(self) -> None:
+        """Ask for the unpreconditioned norm and a start that is used, before the first solve."""
+        self._ready = True
+        ksp = self.ksp
+        ksp.setInitialGuessNonzero(ksp.getType() != "preonly")
+        if ksp.getType() == "preonly":
+            return
+        ksp.setNormType(PETSc.KSP.NormType.UNPRECONDITIONED)
+        try:
+            ksp.setUp()
+        except PETSc.Error:
+            # This type knows another norm only: the true residual decides, see `_solve`.
+            ksp.setNormType(self._own_norm)
+
+    def _give_back(self) -> None:
+        rtol, atol, divtol, limit = self._own
+        self.ksp.setTolerances(rtol=rtol, atol=atol, divtol=divtol, max_it=limit)
+        self.ksp.setInitialGuessNonzero(self._own_nonzero)

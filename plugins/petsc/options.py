@@ -1,0 +1,17 @@
+"""Options of PETSc's solvers and couplings, checked without petsc4py."""
+
+from __future__ import annotations
+
+from cosolve.core.options import Options, Positive
+
+
+class PetscTsOptions(Options):
+    """Options of the coupling `petsc_ts`; what is None comes from the problem, and PETSc's own options win.
+
+    Attributes:
+        t_end: End of the run, in the problem's unit of time; `-<prefix>ts_max_time` wins.
+        dt: Length of the first step; `-<prefix>ts_dt` wins, and an adaptive TS chooses the others.
+    """
+
+    t_end: Positive | None = None
+    dt: Positive | None = None

@@ -1,0 +1,75 @@
+"""The Brusselator by a user's own TS: proposals save Newton iterations, and the answer is that of the classical run."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("petsc4py", reason="petsc4py is not installed here")
+
+import cosolve
+from cosolve.core.ledger import read_ledger
+
+ROOT = Path(__file__).resolve().parents[2]
+CASE = ROOT / "examples" / "brusselator" / "case.toml"
+
+
+def run(folder: Path, **overrides: Any) -> tuple[Any, list[dict[str, Any]]]:
+    settings = {"output.directory": str(folder), "output.report": False, "governor.mode": "off"} | overrides
+    result = cosolve.run(CASE, overrides=settings)
+    return result, [record for record in read_ledger(folder) if record["kind"] == "step"]
+
+
+def test_proposals_inside_ts_solve_save_newton_iterations(tmp_path: Path) -> None:
+    classical, classical_steps = run(tmp_path / "off", **{"coupling.mode": "off"})
+    hybrid, steps = run(tmp_path / "hybrid")
+    assert len(steps) == len(classical_steps) == 100
+    assert hybrid.stats["accepted"] >= 8
+    saved = sum(step["iterations"] for step in classical_steps) - sum(step["iterations"] for step in steps)
+    assert saved >= 30
+    for step in steps:
+        for verdict in step["verdicts"]:
+            if verdict["decision"] == "accept":
+                assert verdict["measure"] <= 0.5 * verdict["tolerance"]
+    difference = np.linalg.norm(hybrid.value - classical.value) / np.linalg.norm(classical.value)
+    # A hundred steps, each with an algebraic error of up to 1e-4.
+    assert difference <= 100 * 1e-4
+    assert classical.value.max() == pytest.approx(3.479, abs=0.01)
+
+
+def test_a_run_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
+    small = {"problem.cells": 32, "coupling.mode": "off", "output.checkpoint_every": 10}
+    whole, _ = run(tmp_path / "whole", **small)
+    run(tmp_path / "parts", **small, **{"coupling.t_end": 2.5})
+    rest = {"output.directory": str(tmp_path / "parts"), "output.report": False, "governor.mode": "off"} | small
+    result = cosolve.run(CASE, overrides=rest, resume=True)
+    assert result.t == pytest.approx(5.0)
+    np.testing.assert_allclose(result.value, whole.value, rtol=1e-10)
+
+
+def test_petscs_options_work_under_mpirun_as_petsc_users_know_them(tmp_path: Path) -> None:
+    mpirun = shutil.which("mpirun")
+    if mpirun is None:
+        pytest.skip("needs mpirun: `make setup` installs it on Debian")
+    words = "-brusselator_ksp_monitor -brusselator_ksp_typo 1 -log_view -options_left -brusselator_ksp_rtol 1e-3"
+    command = [mpirun, "--oversubscribe", "-n", "2", sys.executable, "-m", "cosolve.core.cli", "run", str(CASE)]
+    command += ["--set", "problem.cells=16", "--set", "coupling.t_end=0.5", *words.split()]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    environment |= {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300, check=False
+    )
+    said = done.stdout + done.stderr
+    assert done.returncode == 0, said[-4000:]
+    assert "KSP Residual norm" in said
+    assert "that nothing has read: -brusselator_ksp_typo" in said
+    for part in ("cosolve: propose", "cosolve: judge", "cosolve_judge"):
+        assert part in said, f"{part} in -log_view"
+    assert "unused database option" in said.lower(), "-options_left"

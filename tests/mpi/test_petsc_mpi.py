@@ -1,0 +1,129 @@
+"""A user's own PETSc objects over ranks: the same answer on any number of them, and nobody hangs when one fails."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("petsc4py", reason="petsc4py is not installed here")
+sys.path.insert(0, str(Path(__file__).parents[1] / "plugins" / "petsc"))
+
+from cosolve.core.errors import RankFaultError
+from cosolve.core.governor import Governor
+from cosolve.core.query import Query
+from cosolve.core.session import Session
+from cosolve.examples.brusselator.options import BrusselatorOptions
+from cosolve.examples.brusselator.problem import BrusselatorProblem
+from cosolve.examples.brusselator.surrogate import LocalRegression
+from cosolve.plugins.baselines.extrapolation import QuadraticExtrapolation
+from cosolve.plugins.petsc import KspSolver, SnesSolver, TsAttachment, TsSolver
+from cosolve.plugins.verifiers.residual import Residual
+from mpi4py import MPI
+from problems import Rod, poisson
+
+pytestmark = pytest.mark.mpi
+
+WORLD = MPI.COMM_WORLD
+
+
+def whole(solver: Any, value: Any) -> Any:
+    """Return all values in the order of their places."""
+    parts = solver.comm.allgather((solver.coordinates(), value))
+    places = np.concatenate([place for place, _ in parts])
+    return np.concatenate([values for _, values in parts])[np.lexsort(places.T)]
+
+
+@pytest.mark.parametrize("comm", [MPI.COMM_WORLD, MPI.COMM_SELF], ids=["world", "self"])
+def test_ksp_and_snes_give_the_same_on_any_number_of_ranks(comm: Any) -> None:
+    with KspSolver(*poisson(comm), rtol=1e-10) as solver:
+        total = WORLD.bcast(float(np.sum(whole(solver, solver.solve().value))))
+    with KspSolver(*poisson(MPI.COMM_SELF), rtol=1e-10) as solver:
+        assert total == pytest.approx(float(np.sum(solver.solve().value)), rel=1e-9)
+    here, alone = Rod(comm), Rod(MPI.COMM_SELF)
+    with SnesSolver(here.snes(), here.u, rtol=1e-10) as one, SnesSolver(alone.snes("a_"), alone.u, rtol=1e-10) as two:
+        np.testing.assert_allclose(whole(one, one.solve().value), two.solve().value, rtol=1e-8, atol=1e-9)
+
+
+def ts_run(comm: Any, mode: Any = "replace") -> tuple[Any, dict[str, Any]]:
+    rod = Rod(comm)
+    with (
+        TsSolver(rod.ts("cn"), rtol=1e-4) as solver,
+        Session(solver, None if mode == "off" else Residual(), mode=mode, governor=Governor("off")) as session,
+        TsAttachment(session, solver, [QuadraticExtrapolation()]) as attached,
+    ):
+        return whole(solver, attached.run(0.5, 0.01)), session.stats
+
+
+def test_verdicts_within_ts_solve_do_not_depend_on_the_ranks() -> None:
+    value, stats = ts_run(WORLD)
+    alone, serial = ts_run(MPI.COMM_SELF)
+    assert stats["accepted"] == serial["accepted"] > 0
+    assert stats["sources"] == serial["sources"]
+    np.testing.assert_allclose(value, alone, rtol=1e-8, atol=1e-9)
+
+
+def run_attached(solver: TsSolver) -> TsAttachment:
+    with (
+        Session(solver, Residual(), governor=Governor("off")) as session,
+        TsAttachment(session, solver, [QuadraticExtrapolation()]) as attached,
+    ):
+        attached.run(1.0, 0.05)
+    return attached
+
+
+@pytest.mark.parametrize("where", ["before", "before_jacobian"])
+@pytest.mark.parametrize("what", ["snes", "ts", "TS.solve"])
+def test_a_fault_of_one_rank_in_a_callback_is_one_error_on_all(what: str, where: str) -> None:
+    culprit, rod = WORLD.size - 1, Rod(WORLD)
+
+    def fail() -> None:
+        raise ValueError(f"planted in the user's {where}")
+
+    solver: Any = SnesSolver(rod.snes(), rod.u) if what == "snes" else TsSolver(rod.ts())
+    with solver:
+        transaction: Any = "solve" if what == "snes" else "step"
+        query = Query(solver.initial_state(), 0.0, 0.0 if what == "snes" else 0.05, transaction=transaction)
+        solver.tolerance(query)
+        if WORLD.rank == culprit:
+            setattr(rod, where, fail)
+        with pytest.raises(RankFaultError, match="planted") as caught:
+            run_attached(solver) if what == "TS.solve" else solver.step(query)
+        assert caught.value.rank == culprit
+        assert len(set(WORLD.allgather(str(caught.value)))) == 1
+        setattr(rod, where, lambda: None)
+        assert solver.step(query).converged, "the solver works again"
+
+
+def test_a_users_post_step_that_fails_on_one_rank_ends_the_run_on_all() -> None:
+    rod = Rod(WORLD)
+    ts = rod.ts()
+
+    def fail(ts: Any) -> None:
+        if WORLD.rank == 0 and ts.getStepNumber() == 3:
+            raise ValueError("planted in a post-step")
+
+    ts.setPostStep(fail)
+    with TsSolver(ts) as solver:
+        with pytest.raises(RankFaultError, match="planted in a post-step"):
+            run_attached(solver)
+        assert ts.getTime() == pytest.approx(0.15)
+
+
+def test_the_brusselator_has_the_same_answer_on_any_number_of_ranks() -> None:
+    means = []
+    for comm in (WORLD, MPI.COMM_SELF):
+        problem = BrusselatorProblem(BrusselatorOptions(cells=16, end_time=1.0))
+        with problem.make_solver(comm, {"rtol": 1e-8}) as solver:
+            with (
+                Session(solver, Residual(), governor=Governor("off")) as session,
+                TsAttachment(session, solver, [LocalRegression()]) as attached,
+            ):
+                value = attached.run(1.0, 0.05)
+            means.append(solver.quantities(value)["mean_u"])
+            assert session.stats["asked"] == 20
+    # The patches of the surrogate differ, so that the proposals do; the answers agree to the tolerance.
+    assert means[0] == pytest.approx(means[1], rel=1e-6)
