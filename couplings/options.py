@@ -85,3 +85,23 @@ class CycleSweepsOptions(BaseModel):
     checkpoints: tuple[float, ...] = Field(default=(0.5, 0.8, 0.15, 0.3), min_length=1)
     audit_seed: int = Field(default=0, ge=0)
     audit: bool = True
+
+
+class BranchingOptions(BaseModel):
+    """Options of `branching`: where the guide may propose, and how it is governed.
+
+    Attributes:
+        branching: Whether the guide proposes branching variables.
+        settings: Whether it proposes root settings.
+        start: Whether it proposes a primal start.
+        insist: Use the guide on instances unlike those of its training, too.
+        audit: Whether a sample of the nodes of large trees goes to SCIP's own rule.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    branching: bool = True
+    settings: bool = True
+    start: bool = True
+    insist: bool = False
+    audit: bool = True

@@ -53,6 +53,13 @@ def cosolve_couplings() -> list[Entry]:
             baseline=True,
             capabilities=("estimated", "mpi"),
         ),
+        Entry(
+            name="branching",
+            summary="a mixed-integer program, guided in its branch and bound; SCIP's bounds certify the optimum",
+            factory="cosolve.couplings.branching:Branching",
+            options="cosolve.couplings.options:BranchingOptions",
+            capabilities=("certified", "serial"),
+        ),
     ]
 
 

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from cosolve.core.verdict import Grade as Grade
     from cosolve.core.verdict import Verdict as Verdict
     from cosolve.core.verifier import Verifier as Verifier
+    from cosolve.couplings.branching import guide as guide
     from cosolve.couplings.coarse_start import CoarseLevel as CoarseLevel
     from cosolve.couplings.initial_guess import initial_guess as initial_guess
     from cosolve.couplings.time_loop import time_loop as time_loop
@@ -76,6 +77,7 @@ _HOME: Final = {
     "Verdict": "core.verdict",
     "Verifier": "core.verifier",
     "explain": "core.explain",
+    "guide": "couplings.branching",
     "hookimpl": "core.hookspecs",
     "initial_guess": "couplings.initial_guess",
     "load_surrogate": "core.model_file",
