@@ -78,7 +78,7 @@ def guided(path: Path, **switches: bool) -> Callable[[Model], Any]:
     return partial(_guide, path, switches)
 
 
-def _guide(path: Path, switches: Mapping[str, bool], model: Model) -> Any:
+def _guide(path: Path, switches: Mapping[str, Any], model: Model) -> Any:
     import cosolve
 
     return cosolve.guide(model, path, **switches)
