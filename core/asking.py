@@ -81,7 +81,6 @@ class Asking:
         self._grade = grade
         self._deadline = deadline_seconds
         self._observing_failed: dict[str, BaseException] = {}
-        self._said: Array | None = None
 
     def ask(self, proposer: Surrogate, trial: Trial) -> Prediction | None:
         """Ask one proposer (collective).
@@ -101,7 +100,7 @@ class Asking:
                 prediction = proposer.predict(query)
             if self._transaction.repair():
                 raise ContractError("it changed the state it was given in place; the state was restored")
-            self._said = check_values(prediction.value, query.state, "its proposal")
+            check_values(prediction.value, query.state, "its proposal")
             return Prediction(
                 self._transaction.own(prediction.value),
                 prediction.source,
@@ -127,22 +126,21 @@ class Asking:
     def judge(self, proposer: Surrogate, prediction: Prediction, trial: Trial) -> Verdict:
         """Judge a proposal (collective); a fault of the verifier on some rank is a rejection on all."""
         assert self._verifier is not None
-        return self.judge_by(self._verifier, proposer.name, prediction, trial, said=self._said)
+        return self.judge_by(self._verifier, proposer.name, prediction, trial)
 
-    def judge_by(
-        self, verifier: Verifier, name: str, prediction: Prediction, trial: Trial, said: Array | None = None
-    ) -> Verdict:
+    def judge_by(self, verifier: Verifier, name: str, prediction: Prediction, trial: Trial) -> Verdict:
         """Judge what `name` led to by a verifier of one's choice (collective); see `judge`.
 
         Args:
             verifier: The judge.
             name: Who is judged.
-            prediction: The value; the judge may hold it, so it must not be what is committed, unless `said` is given.
+            prediction: The value; the judge must not change it.
             trial: The transaction.
-            said: The proposer's own array, which must still have the value of `prediction` afterwards.
         """
         query = trial.query
         label = self._verifier_label if verifier is self._verifier else f"verifier {verifier.name!r}"
+
+        mark = self._transaction.mark(prediction.value)
 
         def judged() -> Verdict:
             with section("judge"):
@@ -152,9 +150,8 @@ class Asking:
             settled = self._settled(verdict, verifier)
             if self._transaction.repair():
                 raise ContractError("it changed the state it was given in place; the state was restored")
-            # What was judged must be what is committed: the proposer's own array, if it lives, is still as it was.
-            if settled.decision is not Decision.REJECT and said is not None and not (said == prediction.value).all():
-                raise ContractError("the proposal changed in place while it was judged")
+            if settled.decision is not Decision.REJECT and self._transaction.mark(prediction.value) != mark:
+                raise ContractError("it changed the proposal in place")  # what was judged is what is committed
             return settled
 
         consensus = self._consensus

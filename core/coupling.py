@@ -43,6 +43,7 @@ class CouplingContext:
         resume: Whether to go on from the newest checkpoint in `directory`.
         on_commit: Called on every rank after each commit with the time, the owned values and their source; may be
             collective (it writes fields). None where nobody wants to know.
+        options: Effective options of the run, for its checkpoints.
     """
 
     session: Session
@@ -56,6 +57,7 @@ class CouplingContext:
     checkpoint_every: int = 0
     resume: bool = False
     on_commit: Callable[[float, Array, str], None] | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Coupling(ABC):

@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from cosolve.core.arrays import Array
-from cosolve.core.checkpoint import Checkpoint, read_checkpoint, remove_checkpoints, write_checkpoint
+from cosolve.core.checkpoint import remove_checkpoints
 from cosolve.core.errors import BadInputError, InterruptedRunError, RankFaultError
 from cosolve.core.interrupts import Interrupts
 from cosolve.core.outcome import Outcome
 from cosolve.core.query import Query, Snapshot
+from cosolve.core.restart import Restart
 from cosolve.core.result import Result, Status
 from cosolve.core.session import Session
 from cosolve.core.surrogate import Surrogate
-from cosolve.core.together import together
 
 # A last step shorter than this part of dt is rounding of the time grid, not a step.
 _SLIVER = 1e-9
@@ -65,6 +65,7 @@ class Loop:
         on_step: Called on every rank after each committed step; must not communicate on some ranks only.
         progress: Called on rank 0 after each committed step.
         handle_signals: Stop after the current step at Ctrl-C or SIGTERM.
+        options: Effective options of the run, for its checkpoints; a restart says which of them it changed.
     """
 
     session: Session
@@ -81,6 +82,8 @@ class Loop:
     on_step: Callable[[LoopState], None] | None = None
     progress: Callable[[LoopState], None] | None = None
     handle_signals: bool = True
+    options: Mapping[str, Any] = field(default_factory=dict)
+    _kept: Restart | None = field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:
         """Check the settings; raises BadInputError."""
@@ -111,16 +114,7 @@ class Loop:
             return LoopState(0, self.t, value)
         if self.directory is None:
             raise BadInputError("a run can only be resumed from its output folder; give `directory`")
-        checkpoint = read_checkpoint(self.directory, self.session.consensus.comm)
-        start = self.session.solver.initial_state()
-        together(
-            self.session.consensus.comm,
-            f"resuming from the checkpoint in {self.directory}",
-            lambda: self._restore(checkpoint, start),
-            unexpected=BadInputError,
-        )
-        if self.session.ledger is not None:
-            self.session.ledger.write("resumed", step=checkpoint.step, t=checkpoint.t)
+        checkpoint = self._restart().read()
         return LoopState(checkpoint.step, checkpoint.t, checkpoint.state, checkpoint.history)
 
     def terminate(self, state: LoopState) -> bool:
@@ -196,47 +190,13 @@ class Loop:
         """
         if self.directory is None:
             return None
-        # A memory that cannot be had on one rank is the same fault on all, before anything is written.
-        arrays = self.session.consensus.run("the memory for a checkpoint", state.step, self._memories)
-        path = write_checkpoint(
-            self.directory,
-            self.session.consensus.comm,
-            Checkpoint(state.step, state.t, state.value, state.history, arrays, self.session.memory()),
-        )
-        if self.session.ledger is not None:
-            self.session.ledger.flush()
-            self.session.ledger.write("checkpoint", step=state.step, t=state.t, folder=path.name)
-        return path
+        return self._restart().write(state.step, state.t, state.value, state.history)
 
-    def _memories(self) -> dict[str, Array]:
-        arrays = {f"solver/{name}": array for name, array in self.session.solver.memory().items()}
-        for proposer in self.proposers:
-            arrays |= {f"proposer/{proposer.name}/{name}": array for name, array in proposer.memory().items()}
-        return arrays
-
-    def _restore(self, checkpoint: Checkpoint, start: Array) -> None:
-        """Take back what a checkpoint holds (rank-local).
-
-        Raises:
-            BadInputError: Its state has not the shape and dtype of the solver's own.
-        """
-        found = checkpoint.state
-        if found.shape != start.shape or found.dtype != start.dtype:
-            raise BadInputError(
-                f"the checkpoint in {self.directory} is of another problem: "
-                f"this rank owns {start.size} values of {start.dtype}, the checkpoint has {found.size} of {found.dtype}"
-            )
-        memories: dict[str, dict[str, Array]] = {}
-        for name, array in checkpoint.arrays.items():
-            owner, _, key = name.rpartition("/")
-            memories.setdefault(owner, {})[key] = array
-        if "solver" in memories:
-            self.session.solver.restore(memories["solver"])
-        for proposer in self.proposers:
-            memory = memories.get(f"proposer/{proposer.name}")
-            if memory is not None:
-                proposer.restore(memory)
-        self.session.restore(checkpoint.notes)
+    def _restart(self) -> Restart:
+        assert self.directory is not None
+        if self._kept is None:
+            self._kept = Restart(self.session, self.proposers, self.directory, self.options)
+        return self._kept
 
     def _stop(self, state: LoopState) -> LoopState:
         """Leave a checkpoint of the last accepted state and say where it is."""

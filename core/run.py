@@ -187,6 +187,7 @@ class _Assembly:
             checkpoint_every=case.output.checkpoint_every,
             resume=self.resume,
             on_commit=None if output is None else output.commit,
+            options=case.effective(),
         )
         self._alive()
         return self._run(coupling_class(context), solver, ledger, output)

@@ -177,13 +177,16 @@ class Session:
             self._fitted = True
 
     def memory(self) -> dict[str, Any]:
-        """Return what governor and tournament know, as JSON values for a checkpoint (not collective)."""
-        return {"governor": self.governor.memory(), "tournament": self._tournament.memory()}
+        """Return what governor, tournament and verifier know, as JSON values for a checkpoint (not collective)."""
+        known = {"governor": self.governor.memory(), "tournament": self._tournament.memory()}
+        return known if self.verifier is None else {**known, "verifier": dict(self.verifier.memory())}
 
     def restore(self, memory: Mapping[str, Any]) -> None:
         """Take back what `memory` returned (not collective)."""
         self.governor.restore(memory.get("governor", {}))
         self._tournament.restore(memory.get("tournament", {}))
+        if self.verifier is not None and "verifier" in memory:
+            self.verifier.restore(memory["verifier"])
 
     @property
     def interrupted(self) -> bool:

@@ -204,5 +204,36 @@ class Solver(ABC):
     def restore(self, memory: Mapping[str, Array]) -> None:
         """Take back what `memory` returned."""
 
+    # Restart
+    def canonical_keys(self) -> Array | None:
+        """Return a key for each owned value that does not depend on the ranks, see `_canonical_keys` (local)."""
+        return self._canonical_keys()
+
+    def _canonical_keys(self) -> Array | None:
+        """Return a row of numbers for each owned value, shape `(n_owned, k)`, by which other ranks find it again.
+
+        A checkpoint that was written on some ranks is read on others by these keys. They must be the same for a value
+        on any number of ranks up to rounding, and differ between values by more than 1e-8 of the extent of a column:
+        coordinates (the default, where `coordinates` says them), global numbers of the mesh's file, component. None
+        where there are none, or where values depend on the partition (orientations of edges, say): then a restart takes
+        as many ranks as before.
+        """
+        try:
+            return self.coordinates()
+        except NotImplementedError:
+            return None
+
+    def restart_memory(self) -> Mapping[str, Any]:
+        """Return what a restart needs beside `memory` to go on bit for bit (local). Optional.
+
+        Nothing of it is rolled back with a transaction: where a reused Jacobian was assembled, records of the past.
+        Arrays are spread over the ranks along their last axis as the state is; anything else is a JSON value that is
+        the same on every rank.
+        """
+        return {}
+
+    def restart_from(self, memory: Mapping[str, Any]) -> None:
+        """Take back what `restart_memory` returned, in a new process (collective)."""
+
     def close(self) -> None:
         """Free library objects and the duplicated communicator (collective). Idempotent."""

@@ -80,6 +80,13 @@ class Surrogate(ABC):
         """Return the transposed derivative of the proposal by `query.state` times `cotangent`. Optional."""
         raise NotImplementedError(f"surrogate {self.name!r} offers no vjp")
 
+    def fingerprint(self) -> str:
+        """Return a hash of all that the proposals depend on, empty where there is none to tell (local).
+
+        A run is not resumed with a surrogate of the same name and another fingerprint.
+        """
+        return ""
+
     def memory(self) -> Mapping[str, Array]:
         """Return what a rollback must restore (histories); empty for a surrogate without memory."""
         return {}
@@ -109,6 +116,13 @@ class StoredSurrogate(Surrogate):
     @abstractmethod
     def settings(self) -> Mapping[str, Any]:
         """Return the constructor's arguments that are not arrays, JSON-serialisable."""
+
+    def fingerprint(self) -> str:
+        """Return the SHA-256 of settings and arrays."""
+        # Imported here: only checkpoints need it.
+        from cosolve.core.restart import fingerprint_of
+
+        return fingerprint_of(self.settings(), self.tensors())
 
     @classmethod
     @abstractmethod

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 from cosolve.core.prediction import Prediction
 from cosolve.core.query import Query
@@ -45,3 +46,10 @@ class Verifier(ABC):
     @abstractmethod
     def _judge(self, solver: Solver, query: Query, prediction: Prediction) -> Verdict:
         """Compute the verdict (collective)."""
+
+    def memory(self) -> Mapping[str, Any]:
+        """Return what the judge remembers of a run, as JSON values that are the same on every rank, for checkpoints."""
+        return {}
+
+    def restore(self, memory: Mapping[str, Any]) -> None:
+        """Take back what `memory` returned (local)."""

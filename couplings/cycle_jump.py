@@ -74,6 +74,7 @@ class CycleJump(Coupling):
             directory=context.directory,
             checkpoint_every=context.checkpoint_every,
             on_step=self._committed,
+            options=context.options,
         )
         result = loop.run(resume=context.resume)
         stats = {**result.stats, **self.summary(solver.cyclic.work - began)}

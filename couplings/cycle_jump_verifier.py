@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -48,6 +49,14 @@ class CycleGovernor:
         self._pause = self._next_pause
         self._next_pause *= 2
 
+    def memory(self) -> dict[str, int]:
+        """Return the pauses, for a checkpoint."""
+        return {"pause": self._pause, "next_pause": self._next_pause}
+
+    def restore(self, memory: Mapping[str, Any]) -> None:
+        """Take back what `memory` returned."""
+        self._pause, self._next_pause = int(memory["pause"]), int(memory["next_pause"])
+
 
 @dataclass(frozen=True, slots=True)
 class Audit:
@@ -86,6 +95,14 @@ class CycleSweeps(Verifier):
         self.hybrid = hybrid or HybridSettings()
         self.audit_seed = audit_seed
         self.governor = CycleGovernor()
+
+    def memory(self) -> Mapping[str, Any]:
+        """Return the governor's pauses."""
+        return self.governor.memory()
+
+    def restore(self, memory: Mapping[str, Any]) -> None:
+        """Take back the governor's pauses."""
+        self.governor.restore(memory)
 
     def audit_of(self, blocks: int) -> Audit | None:
         """Return where a run of so many blocks is audited."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -265,6 +265,20 @@ class CycleSolver(Solver):
     def quantities(self, state: Array) -> Mapping[str, float]:
         """Return the norm of the quantity of interest (collective)."""
         return {"quantity": self.cyclic.norm(self.cyclic.quantity(self.parts(state)[0]))}
+
+    def restart_memory(self) -> Mapping[str, Any]:
+        """Return the records of the blocks so far, the floor of the account, and the work."""
+        records = {str(step): asdict(record) for step, record in self.records.items()}
+        return {"records": records, "floor": self.account.floor, "work": self.cyclic.work}
+
+    def restart_from(self, memory: Mapping[str, Any]) -> None:
+        """Take back records, floor and work (local)."""
+        self.records = {
+            int(step): BlockRecord(**{**record, "changes": tuple(record["changes"])})
+            for step, record in memory["records"].items()
+        }
+        self.account.floor = float(memory["floor"])
+        self.cyclic.work = int(memory["work"])
 
     def memory(self) -> Mapping[str, Array]:
         """Return the account of errors."""

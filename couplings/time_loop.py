@@ -96,6 +96,7 @@ class TimeLoop(Coupling):
             directory=context.directory,
             checkpoint_every=context.checkpoint_every,
             on_step=self._committed,
+            options=context.options,
         )
         return loop.run(resume=context.resume)
 

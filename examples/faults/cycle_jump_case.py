@@ -91,7 +91,9 @@ class CycleJumpCase(FaultCase):
 def solver_of(comm: Communicator, loads: tuple[float, ...] = LOADS) -> CycleSolver:
     """Return the solver of all blocks (collective)."""
     cyclic = Cycles(comm)
-    return CycleSolver(cyclic, cyclic.start(), blocks_of(loads), CycleSettings(tolerance=TOLERANCE))
+    return CycleSolver(
+        cyclic, cyclic.start(), blocks_of(loads), CycleSettings(tolerance=TOLERANCE, classical_factor=0.3)
+    )
 
 
 def errors_of(solver: CycleSolver, ends: list[FloatArray]) -> list[float]:

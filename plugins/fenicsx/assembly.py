@@ -219,6 +219,35 @@ class Assembly:
         dolfinx.fem.petsc.assemble_matrix(self.matrix, self.jacobian_form, self.bcs)
         self.matrix.assemble()
 
+    def linearisation(self, values: Array) -> dict[str, Any]:
+        """Return what the Jacobian at `values` depends on, as arrays of owned values and JSON values (not collective).
+
+        Taken after `load`, so that a restart assembles the very same matrix, see `linearise`.
+        """
+        query = self._loaded
+        assert query is not None
+        numbers = {name: np.asarray(constant.value).tolist() for name, constant in self.parameters.items()}
+        known: dict[str, Any] = {"at": values.copy(), "t_end": query.t_end, "dt": query.dt, "parameters": numbers}
+        for index, function in enumerate(self.previous):
+            known[f"previous_{index}"] = function.x.array[: self.n_owned].copy()
+        return known
+
+    def linearise(self, known: Mapping[str, Any]) -> None:
+        """Assemble the Jacobian anew where `linearisation` was taken."""
+        self._loaded = None
+        for index, (function, vector) in enumerate(zip(self.previous, self._previous, strict=True)):
+            function.x.array[: self.n_owned] = known[f"previous_{index}"]
+            vector.ghostUpdate(addv=INSERT, mode=FORWARD)
+        t_end, dt = float(known["t_end"]), float(known["dt"])
+        if self.dt is not None and dt > 0.0:
+            self.dt.value = dt
+        if self.t is not None:
+            self.t.value = t_end
+        for name, value in known["parameters"].items():
+            self.parameters[name].value = np.asarray(value)
+        self._guarded(lambda: self._update(t_end))
+        self.assemble_jacobian(known["at"])
+
     def before_jacobian(self) -> None:
         """Do what must be done on this rank before the Jacobian is assembled; for subclasses (not collective).
 

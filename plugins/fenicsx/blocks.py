@@ -108,3 +108,43 @@ def dof_coordinates(space: Any) -> Array:
         found[dofs[owned], dim] = label + components[: len(dofs)][owned]
         label += width
     return found
+
+
+def canonical_keys(space: Any) -> Array | None:
+    """Return a key for each owned dof that does not depend on the partition (not collective).
+
+    Its place, its field or component, and for a dof inside a cell the number of that cell in the mesh's input: dofs of
+    discontinuous elements share places.
+
+    Returns:
+        Shape `(n_owned, k)`; None for elements without places, or whose values depend on the orientation of edges.
+    """
+    alone = [compat.collapsed(space, part) for part in range(space.num_sub_spaces)] if _is_mixed(space) else []
+    if any(compat.oriented(part) for part in ([part for part, _ in alone] or [space])):
+        return None
+    try:
+        places = dof_coordinates(space)
+    except RuntimeError:  # dolfinx: the element has no points of evaluation
+        return None
+    cells = np.full(len(places), -1.0)
+    itself = np.arange(len(places), dtype=np.int32)
+    for part, parents in alone or [(space, itself)]:
+        dofs, numbers = _inner_dofs(part)
+        dofs = parents[dofs]
+        owned = dofs < len(places)
+        cells[dofs[owned]] = numbers[owned]
+    return np.column_stack([places, cells])
+
+
+def _is_mixed(space: Any) -> bool:
+    return bool(space.dofmap.index_map_bs == 1 and space.num_sub_spaces > 0)
+
+
+def _inner_dofs(space: Any) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
+    """Return the dofs inside the owned cells, and for each the number of its cell in the mesh's input."""
+    topology, layout, width = space.mesh.topology, space.dofmap.dof_layout, space.dofmap.index_map_bs
+    cells = compat.original_cells(space.mesh)
+    inner = np.asarray(layout.entity_dofs(topology.dim, 0), dtype=np.intp)
+    dofs = compat.cell_dofs(space).reshape(-1, layout.num_dofs)[: len(cells), inner]
+    numbers = np.repeat(cells, len(inner) * width)
+    return (dofs.reshape(-1, 1) * width + np.arange(width, dtype=np.int32)).reshape(-1).astype(np.int32), numbers

@@ -90,6 +90,19 @@ def cell_dofs(space: Any) -> npt.NDArray[np.int32]:
     return np.asarray(dofs.array if hasattr(dofs, "array") else dofs, dtype=np.int32).reshape(-1)
 
 
+def original_cells(mesh: Any) -> npt.NDArray[np.int64]:
+    """Return for each owned cell its number in the input of the mesh, the same on any number of ranks (local)."""
+    topology = mesh.topology
+    numbers = topology.original_cell_index if hasattr(topology, "original_cell_index") else topology.original_indices
+    return np.asarray(numbers, dtype=np.int64).reshape(-1)[: topology.index_map(topology.dim).size_local]
+
+
+def oriented(space: Any) -> bool:
+    """Return whether values at dofs depend on the numbering of vertices, as those of edge elements do."""
+    element = space.element
+    return bool(getattr(element, "_cpp_object", element).needs_dof_transformations)
+
+
 def collapsed(space: Any, part: int) -> tuple[Any, npt.NDArray[np.int32]]:
     """Return field `part` of a mixed space as a space of its own, and for each of its dofs the dof of `space`.
 

@@ -16,7 +16,7 @@ from cosolve.core.query import Query, Transaction
 from cosolve.core.solver import ResidualMeasure, Solver, SolveResult
 from cosolve.plugins.fenicsx import prefixes
 from cosolve.plugins.fenicsx.assembly import Assembly
-from cosolve.plugins.fenicsx.blocks import Blocks, dof_coordinates
+from cosolve.plugins.fenicsx.blocks import Blocks, canonical_keys, dof_coordinates
 from cosolve.plugins.fenicsx.form_check import check_number, check_reachable, why_no_step
 from cosolve.plugins.fenicsx.functionals import Functionals, L2Norm
 from cosolve.plugins.fenicsx.inertia import negative_eigenvalues
@@ -188,6 +188,19 @@ class FormSolver(Solver):
     def coordinates(self) -> Array:
         """Return where the owned dofs live, shape `(n_owned, d)`; with fields or components `(n_owned, d + 1)`."""
         return dof_coordinates(self.u.function_space)
+
+    def _canonical_keys(self) -> Array | None:
+        return canonical_keys(self.u.function_space)
+
+    def restart_memory(self) -> Mapping[str, Any]:
+        """Return where a reused Jacobian was assembled, so that a restart iterates alike (local)."""
+        return self.newton.restart_memory()
+
+    def restart_from(self, memory: Mapping[str, Any]) -> None:
+        """Assemble the reused Jacobian anew (collective)."""
+        self._meet()
+        self.newton.restart_from(memory)
+        self._raise_faults(Query(self._initial), f"the Jacobian of solver {self.prefix!r}")
 
     # Solving
     def unfit(self, transaction: Transaction, dt: float) -> str:

@@ -67,6 +67,7 @@ class Newton:
         self._fresh = False
         self._dt = 0.0
         self._known: tuple[Array, Array] | None = None
+        self._linearisation: dict[str, Any] = {}
         self.snes = PETSc.SNES().create(assembly.mesh.comm)
         self.snes.setOptionsPrefix(prefix)
         self._f = assembly.b.duplicate()
@@ -185,6 +186,8 @@ class Newton:
         self._dt = self._pending_dt
         self._stale = not self.reuse_jacobian
         self._fresh = True
+        if self.reuse_jacobian:
+            self._linearisation = self.assembly.linearisation(x.array_r)
 
     def _converged(self, snes: Any, iteration: int, norms: tuple[float, float, float]) -> int:
         f = snes.getFunction()[0]
@@ -201,6 +204,19 @@ class Newton:
             self._stale = True
         self._fresh = False
         return 0
+
+    def restart_memory(self) -> dict[str, Any]:
+        """Return where the Jacobian in use was assembled; empty where the next solve assembles its own."""
+        return {} if self._stale else self._linearisation
+
+    def restart_from(self, memory: Mapping[str, Any]) -> None:
+        """Assemble the Jacobian where `restart_memory` says (collective), so that a restart iterates alike."""
+        self.forget()
+        if memory and self.reuse_jacobian:
+            self.assembly.linearise(memory)
+            self._linearisation = dict(memory)
+            self._dt = float(memory["dt"])
+            self._stale = False
 
     def forget(self) -> None:
         """Assemble the Jacobian anew in the next solve, as for a new run (not collective, but on every rank)."""

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cosolve.core.checkpoint import CHECKPOINT_FOLDER, Checkpoint, read_checkpoint, write_checkpoint
+from cosolve.core.checkpoint import CHECKPOINT_FOLDER, Checkpoint, write_checkpoint
+from cosolve.core.checkpoint_reading import read_checkpoint
 from cosolve.core.communicator import SerialCommunicator
 from cosolve.core.errors import BadInputError, OutputError
 from cosolve.core.loop import Loop
@@ -106,8 +107,13 @@ def test_a_state_of_another_size_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("index", "sentence"),
     [
-        ({"owned": [5, 5]}, "was written by 2 ranks, this run has 1; start 2 ranks"),
-        ({"version": 99}, "has version 99, this cosolve reads 1"),
+        ({"owned": [5, 5]}, "is no index of a checkpoint .*2 ranks with 1 digests"),
+        ({"owned": [5, 5], "digests": ["", ""]}, "was written by 2 ranks, this run has 1, .*; start 2 ranks"),
+        ({"version": 99}, "has version 99, this cosolve reads 2"),
+        ({"arrays": {"solver/a": "everywhere"}}, "an array is neither spread, same nor own"),
+        ({"arrays": {"solver/b": "same"}}, "'solver/b' is not there"),
+        ({"cells": [0.0]}, "a cell of the lattice has no length"),
+        ({"cells": [1.0]}, r"the keys must have shape \(5, 1\)"),
         ({"owned": "nonsense"}, "is no index of a checkpoint"),
         ({"t": float("nan")}, "is no index of a checkpoint .*step 7 at t = nan"),
         ({"step": -1}, "is no index of a checkpoint .*step -1"),

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 from cosolve.core.arrays import Array
-from cosolve.core.checkpoint import CHECKPOINT_FOLDER, read_checkpoint
+from cosolve.core.checkpoint import CHECKPOINT_FOLDER
+from cosolve.core.checkpoint_reading import read_checkpoint
 from cosolve.core.communicator import Communicator, SerialCommunicator
 from cosolve.core.errors import BadInputError, InterruptedRunError, NotConvergedError
 from cosolve.core.governor import Governor

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from cosolve.core.checkpoint import read_checkpoint
+from cosolve.core.checkpoint_reading import read_checkpoint
 from cosolve.core.communicator import SerialCommunicator, launched_by_mpi
 from cosolve.core.errors import WATCHDOG_EXIT_CODE, BadInputError
 from cosolve.core.ledger import read_ledger
