@@ -20,7 +20,7 @@ RUN_PAGES = [page for page in pages() if blocks(page) and page.parent.name != "t
 def run(code, folder):
     """Run `code` as a file in `folder`, and return its output."""
     file = folder / "page.py"
-    file.write_text(code)
+    file.write_text(as_the_page_says(code))
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     done = subprocess.run(
         [sys.executable, str(file)],
@@ -33,6 +33,15 @@ def run(code, folder):
     )
     assert done.returncode == 0, f"{code}\n{done.stdout}\n{done.stderr[-3000:]}"
     return done.stdout
+
+
+def as_the_page_says(code):
+    """Return the code with the name that the pages tell users of dolfinx 0.8 and later to write."""
+    if "fem.FunctionSpace(" not in code or importlib.util.find_spec("dolfinx") is None:
+        return code
+    import dolfinx.fem
+
+    return code.replace("fem.FunctionSpace(", "fem.functionspace(") if hasattr(dolfinx.fem, "functionspace") else code
 
 
 def skip_without_libraries(code):
