@@ -29,7 +29,10 @@ class Entry:
             `max_iterations`.
         requires: Import names that the factory needs (`("dolfinx", "petsc4py")`), named when they are missing.
         baseline: True for a classical rival.
-        capabilities: Free words that couplings and reports ask for (`"certified"`, `"jvp"`, `"mesh-transferable"`).
+        capabilities: Free words that couplings and reports ask for (`"certified"`, `"jvp"`, `"mesh-transferable"`);
+            `"serial"` says that it works on one rank only.
+        contract: `"module:Class"` of a kit of `cosolve.testing` that makes the object; what `cosolve check-plugin` and
+            the plugin's own tests run. Needed where the factory cannot be called without arguments.
     """
 
     name: str
@@ -40,6 +43,7 @@ class Entry:
     requires: tuple[str, ...] = ()
     baseline: bool = False
     capabilities: tuple[str, ...] = field(default=())
+    contract: str = ""
 
     def load(self) -> Any:
         """Import and return the factory.
@@ -52,6 +56,10 @@ class Entry:
     def load_options(self) -> Any:
         """Import and return the pydantic model of the options, or None."""
         return _load(self.options, self.name) if self.options else None
+
+    def load_contract(self) -> Any:
+        """Import and return the conformance kit that the entry names, or None."""
+        return _load(self.contract, self.name) if self.contract else None
 
     def load_solver_options(self) -> Any:
         """Import and return the pydantic model of a problem's `[solver]` table, or None for the common one."""

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 from cosolve.core.arrays import Array
 from cosolve.core.communicator import Communicator
+from cosolve.core.errors import BadInputError
 from cosolve.core.query import Query, Transaction
 from cosolve.core.verdict import Grade
 
@@ -128,8 +129,14 @@ class Solver(ABC):
 
         Returns:
             The result; `converged` is False, and nothing is raised, when the tolerance was not met.
+
+        Raises:
+            BadInputError: State or start are not the real values that this rank owns.
         """
         start = time.perf_counter()
+        self._check_fits(query.state, "the state")
+        if x0 is not None:
+            self._check_fits(x0, "the start")
         result = self._step(query, x0)
         return replace(result, cost_seconds=time.perf_counter() - start)
 
@@ -138,10 +145,22 @@ class Solver(ABC):
 
         Returns:
             The result; `converged` tells whether the tolerance was met within them.
+
+        Raises:
+            BadInputError: State or start are not the real values that this rank owns.
         """
         start = time.perf_counter()
+        self._check_fits(query.state, "the state")
+        self._check_fits(x0, "the start")
         result = self._correct(query, x0, max_iterations)
         return replace(result, cost_seconds=time.perf_counter() - start)
+
+    def _check_fits(self, values: Array, what: str) -> None:
+        if values.shape != (self.n_owned,) or values.dtype.kind != "f" or not values.dtype.isnative:
+            raise BadInputError(
+                f"solver {self.name!r}: {what} must have shape ({self.n_owned},) and a real dtype, "
+                f"got {values.shape} and {values.dtype}"
+            )
 
     @abstractmethod
     def _step(self, query: Query, x0: Array | None) -> SolveResult:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from cosolve.core.arrays import Array
+from cosolve.core.domain import Domain
 from cosolve.core.prediction import Prediction
 from cosolve.core.query import Query
 
@@ -24,6 +25,7 @@ class Surrogate(ABC):
 
     Attributes:
         name: Stable name, as in the ledger.
+        domain: Which questions it answers; `predict` refuses all others. By default any.
         is_baseline: True for classical proposers (extrapolation, projection, nearest snapshot).
         predict_keeps_memory: True when `predict` changes nothing of what `memory` returns (only `observe` does); the
             session then copies no memory before it asks.
@@ -33,6 +35,7 @@ class Surrogate(ABC):
     """
 
     name: ClassVar[str] = "surrogate"
+    domain: Domain = Domain()
     is_baseline: ClassVar[bool] = False
     predict_keeps_memory: ClassVar[bool] = False
     collective: ClassVar[bool] = False
@@ -50,10 +53,14 @@ class Surrogate(ABC):
             query: The question; `query.state` has shape `(n_owned,)`.
 
         Returns:
-            The proposal with its source and its cost filled in. Shape, dtype and finiteness are judged by the session,
-            collectively, and not here.
+            The proposal with its source and its cost filled in. Its shape, dtype and finiteness are judged by the
+            session, collectively, and not here.
+
+        Raises:
+            BadInputError: The question lies outside of `domain`.
         """
         start = time.perf_counter()
+        self.domain.check(query, self.name)
         prediction = self._predict(query)
         seconds = time.perf_counter() - start
         # Not dataclasses.replace, which takes longer than a small proposal.

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+from cosolve.core.errors import BadInputError
 from cosolve.core.prediction import Prediction
 from cosolve.core.query import Query
 from cosolve.core.solver import Solver
@@ -40,7 +41,16 @@ class Verifier(ABC):
 
         Returns:
             The verdict; the session fills in `verifier` and `cost_seconds`.
+
+        Raises:
+            BadInputError: The proposal does not fit the question.
         """
+        value, state = prediction.value, query.state
+        if value.shape != state.shape or value.dtype != state.dtype:
+            raise BadInputError(
+                f"verifier {self.name!r}: the proposal must have shape {state.shape} and dtype {state.dtype} "
+                f"as the state, got {value.shape} and {value.dtype}"
+            )
         return self._judge(solver, query, prediction)
 
     @abstractmethod

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from cosolve.core.attachment import Attachment as Attachment
     from cosolve.core.coupling import Coupling as Coupling
     from cosolve.core.coupling import CouplingContext as CouplingContext
+    from cosolve.core.domain import Domain as Domain
     from cosolve.core.entries import Entry as Entry
     from cosolve.core.explain import explain as explain
     from cosolve.core.field import Field as Field
@@ -54,6 +55,7 @@ _HOME: Final = {
     "Coupling": "core.coupling",
     "CouplingContext": "core.coupling",
     "Decision": "core.verdict",
+    "Domain": "core.domain",
     "Entry": "core.entries",
     "Field": "core.field",
     "Governor": "core.governor",

@@ -15,6 +15,7 @@ _OWN_SHORT: Final = re.compile(r"-(v+|h)")
 _OPTION: Final = re.compile(r"-[A-Za-z_]\w+.*")
 _OWN_LONG: Final = frozenset(
     [
+        "baseline",
         "budget-minutes",
         "check",
         "data",
@@ -23,6 +24,7 @@ _OWN_LONG: Final = frozenset(
         "help",
         "json",
         "mode",
+        "one-rank",
         "output",
         "quick",
         "report",

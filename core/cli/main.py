@@ -20,6 +20,8 @@ COMMANDS: Final = {
     "bench": ("cosolve.core.cli.bench:bench", "Measure against the best classical rival."),
     "plugins": ("cosolve.core.cli.plugins:plugins", "List plugins and what they offer."),
     "doctor": ("cosolve.core.cli.doctor:doctor", "Check MPI, PETSc, dolfinx, torch, SCIP, threads and GPUs."),
+    "check-plugin": ("cosolve.core.cli.check_plugin:check_plugin", "Put a plugin through the conformance kit."),
+    "new-plugin": ("cosolve.core.cli.new_plugin:new_plugin", "Write the distribution of a new plugin."),
     "explain": ("cosolve.core.cli.explain:explain", "Say why steps of a run were accepted or not."),
 }
 """Where each command lives and its line in the help; a command's module is imported when it is used."""

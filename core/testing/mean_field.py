@@ -1,6 +1,7 @@
 """A small solver with everything a real one has: nonlinear, coupled over the ranks, distributed, in numpy alone.
 
-Values relax and are drawn to their mean over all ranks, `u' = -u^3 + k (mean(u) - u) + f`, by the implicit Euler rule.
+Values relax and are drawn to their mean over all ranks, `u' = -c u^3 + k (mean(u) - u) + f`, by the implicit Euler
+rule.
 Newton's matrix is diagonal plus rank one, so one reduction an iteration solves it exactly, and the answer does not
 depend on how the values are spread over the ranks, which may own none at all.
 """
@@ -28,6 +29,7 @@ class MeanFieldSolver(Solver):
         size: Number of values over all ranks; may be smaller than the number of ranks.
         comm: The communicator, duplicated; None for a serial run. The constructor is collective.
         coupling: Strength `k` of the pull towards the mean.
+        cubic: Strength `c` of the nonlinear decay; 0 for a linear problem, whose steps need one iteration.
         atol: Absolute tolerance of the Euclidean norm of the residual over all ranks.
         max_iterations: Newton iterations of a step.
         empty_rank: A rank that owns nothing; its values go to the others. None spreads them evenly.
@@ -41,6 +43,7 @@ class MeanFieldSolver(Solver):
         comm: Communicator | None = None,
         *,
         coupling: float = 5.0,
+        cubic: float = 1.0,
         atol: float = 1e-11,
         max_iterations: int = 30,
         empty_rank: int | None = None,
@@ -49,6 +52,7 @@ class MeanFieldSolver(Solver):
         self.size = size
         self.atol = atol
         self._coupling = coupling
+        self._cubic = cubic
         self._max_iterations = max_iterations
         rank, ranks = self.comm.rank, self.comm.size
         owners = [other for other in range(ranks) if other != empty_rank or ranks == 1]
@@ -79,7 +83,7 @@ class MeanFieldSolver(Solver):
     def residual(self, query: Query, candidate: Array) -> Array:
         """Return the owned values of the implicit Euler residual (collective)."""
         mean = self._sum(float(candidate.sum())) / self.size
-        rate = -(candidate**3) + self._coupling * (mean - candidate) + self._forcing
+        rate = -self._cubic * candidate**3 + self._coupling * (mean - candidate) + self._forcing
         residual: Array = candidate - query.state - query.dt * rate
         return residual
 
@@ -98,7 +102,7 @@ class MeanFieldSolver(Solver):
             if norm <= self.atol or not math.isfinite(norm):
                 return SolveResult(value, norm <= self.atol, "residual", iteration, residual=norm / self.atol)
             if iteration < max_iterations:
-                diagonal = 1.0 + query.dt * (3.0 * value**2 + self._coupling)
+                diagonal = 1.0 + query.dt * (3.0 * self._cubic * value**2 + self._coupling)
                 # Sherman and Morrison: (D - pull 1 1^T)^-1 r, the sums in one reduction.
                 sums = self._sums(float((residual / diagonal).sum()), float((1.0 / diagonal).sum()))
                 value -= (residual + pull * sums[0] / (1.0 - pull * sums[1])) / diagonal
