@@ -25,9 +25,9 @@ _NO_SOLVER = "the kit gives no `solver` whose states the surrogate can propose"
 class SurrogateContract(Contract):
     """Inherit, implement `make` and `query`, and let pytest collect the class.
 
-    Instead of `query`, `solver` will do: the questions are then those of a short run, and the surrogate is tried in runs
-    with faults and on several ranks. Set `differentiable = True` to demand `jvp` and `vjp`; where they are there, they
-    are checked against finite differences and each other in any case.
+    Instead of `query`, `solver` will do: the questions are then those of a short run, and the surrogate is tried in
+    runs with faults and on several ranks. Set `differentiable = True` to demand `jvp` and `vjp`; where they are there,
+    they are checked against finite differences and each other in any case.
     """
 
     differentiable = False

@@ -220,7 +220,7 @@ def test_a_model_that_is_a_pickle(toy: Path, cosolve) -> None:
 def test_a_command_that_does_not_exist(cosolve) -> None:
     ended = cosolve("rnu", "case.toml")
     assert ended.code == 2
-    assert ended.err.startswith("cosolve: unknown command 'rnu'; did you mean 'run'? Known: bench, demo, doctor,")
+    assert ended.err.startswith("cosolve: unknown command 'rnu'; did you mean 'run'? Known: bench, check-plugin, demo,")
 
 
 def test_an_option_that_does_not_exist(cosolve) -> None:
