@@ -272,7 +272,8 @@ class InitialGuess(Coupling):
     A problem may offer, beyond `Problem`:
 
     * `solve_parameters(index) -> Mapping`: the parameters of solve `index`; by default always its `parameters`;
-    * `make_coarse(comm) -> (solver, prolong)`: a coarser mesh for the polish, and how its values get to the fine one;
+    * `make_coarse(solver) -> (solver, prolong) | None`: a coarser mesh for the polish, and how its values get to the
+      mesh of `solver`;
     * `correction(surrogates) -> Surrogate | None`: which of the case's surrogates corrects prolonged solutions.
 
     Args:
@@ -308,7 +309,7 @@ class InitialGuess(Coupling):
         self.level: CoarseLevel | None = None
         make_coarse = getattr(context.problem, "make_coarse", None)
         if make_coarse is not None and options.polish and context.session.mode != "off":
-            made = make_coarse(context.solver.comm)
+            made = make_coarse(context.solver)
             self.level = None if made is None else CoarseLevel(*made)
         self.proposers = self._candidates(context, context.session.branch)
 

@@ -7,6 +7,7 @@ from cosolve.core.hookspecs import hookimpl
 from cosolve.examples import time_loop_bench
 from cosolve.examples.brusselator import registration as brusselator_entries
 from cosolve.examples.cahn_hilliard import registration as cahn_hilliard_entries
+from cosolve.examples.cantilever import registration as cantilever_entries
 from cosolve.examples.curing import registration as curing_entries
 from cosolve.examples.embedded import registration as embedded_entries
 from cosolve.examples.heat import registration as heat_entries
@@ -19,7 +20,14 @@ COSOLVE_API_VERSION = 1
 @hookimpl
 def cosolve_problems() -> list[Entry]:
     """Register the problems of the examples."""
-    parts = (heat_entries, cahn_hilliard_entries, curing_entries, embedded_entries, brusselator_entries)
+    parts = (
+        heat_entries,
+        cahn_hilliard_entries,
+        cantilever_entries,
+        curing_entries,
+        embedded_entries,
+        brusselator_entries,
+    )
     return [entry for part in parts for entry in part.PROBLEMS]
 
 
@@ -38,4 +46,4 @@ def cosolve_surrogates() -> list[Entry]:
 @hookimpl
 def cosolve_benches() -> list[Entry]:
     """Register the benches of the examples."""
-    return [*overhead_entries.BENCHES, *time_loop_bench.BENCHES, *mips_entries.BENCHES]
+    return [*overhead_entries.BENCHES, *time_loop_bench.BENCHES, *mips_entries.BENCHES, *cantilever_entries.BENCHES]

@@ -46,6 +46,12 @@ def cosolve_surrogates() -> list[Entry]:
             capabilities=("trainable", "stored"),
         ),
         Entry(
+            name="pod_gp",
+            summary="POD basis, coefficients by Gaussian processes in the parameters: needs few samples",
+            factory=f"{_HERE}.pod_gp:PodGaussianProcess",
+            capabilities=("trainable", "stored"),
+        ),
+        Entry(
             name="projection",
             summary="the least residual over extrapolation plus the span of recent states (Galerkin, least squares)",
             factory=f"{_HERE}.projection:Projection",

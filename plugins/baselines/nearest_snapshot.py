@@ -22,26 +22,34 @@ class NearestSnapshot(StoredSurrogate):
     Args:
         keys: Time and parameters of the stored states, shape `(n_stored, 1 + n_parameters)`.
         states: The stored states, shape `(n_stored, n_owned)`.
-        parameters: Names of the parameters, in the order of the columns of `keys`; all scalars.
+        parameters: Names of the parameters, in the order of the columns of `keys`.
+        sizes: Number of entries of each parameter; by default all are scalars.
     """
 
     name: ClassVar[str] = "nearest_snapshot"
     is_baseline: ClassVar[bool] = True
 
-    def __init__(self, keys: Array | None = None, states: Array | None = None, parameters: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        keys: Array | None = None,
+        states: Array | None = None,
+        parameters: Sequence[str] = (),
+        sizes: Sequence[int] | None = None,
+    ) -> None:
         self.parameters = tuple(parameters)
-        self._keys = np.zeros((0, 1 + len(self.parameters))) if keys is None else keys
+        self.sizes = (1,) * len(self.parameters) if sizes is None else tuple(sizes)
+        width = 1 + sum(self.sizes)
+        self._keys = np.zeros((0, width)) if keys is None else keys
         self._states = np.zeros((0, 0)) if states is None else states
-        if self._keys.shape != (len(self._states), 1 + len(self.parameters)):
+        if self._keys.shape != (len(self._states), width):
             raise BadInputError(
-                f"tensor 'keys' of {self.name!r} has shape {self._keys.shape}, "
-                f"expected {(len(self._states), 1 + len(self.parameters))}"
+                f"tensor 'keys' of {self.name!r} has shape {self._keys.shape}, expected {(len(self._states), width)}"
             )
         spread = np.ptp(self._keys, axis=0) if len(self._keys) else np.ones(1 + len(self.parameters))
         self._scale = np.where(spread > 0.0, spread, 1.0)
 
     def fit(self, data: Sequence[Trajectory], **options: Any) -> Mapping[str, float]:
-        """Store the states of `data`; scalar parameters that all runs have become the key.
+        """Store the states of `data`; parameters that all runs have, with as many entries, become the key.
 
         Args:
             data: The runs.
@@ -51,17 +59,19 @@ class NearestSnapshot(StoredSurrogate):
             `stored`: the number of states.
         """
         every = int(options.get("every", 1))
-        shared = set.intersection(*(set(run.parameters) for run in data)) if data else set()
-        names = tuple(sorted(name for name in shared if all(np.ndim(run.parameters[name]) == 0 for run in data)))
-        keys = [[float(t), *(float(run.parameters[n]) for n in names)] for run in data for t in run.times[::every]]
+        names = shared_parameters(data)
+        sizes = [int(np.size(data[0].parameters[name])) for name in names]
+        keys = [np.append(float(t), flat(run.parameters, names)) for run in data for t in run.times[::every]]
         states = [state for run in data for state in run.states[::every]]
-        self.__init__(np.array(keys), np.array(states), names)  # type: ignore[misc]  # refilling is building anew
+        self.__init__(np.array(keys), np.array(states), names, sizes)  # type: ignore[misc]  # refilling is building anew
         return {"stored": float(len(states))}
 
     def _predict(self, query: Query) -> Prediction:
         if not len(self._states):
             raise BadInputError("nearest_snapshot has no stored states: call `fit` or load a model file")
-        wanted = np.array([query.t_end, *(float(query.parameters[name]) for name in self.parameters)])
+        # A solve in a sequence has a place in it, not a time.
+        time = float(self._keys[0, 0]) if query.transaction == "solve" else query.t_end
+        wanted = np.append(time, flat(query.parameters, self.parameters))
         distances = np.linalg.norm((self._keys - wanted) / self._scale, axis=1)
         best = int(np.argmin(distances))
         value = self._states[best].astype(query.state.dtype, copy=True)
@@ -81,7 +91,7 @@ class NearestSnapshot(StoredSurrogate):
 
     def settings(self) -> Mapping[str, Any]:
         """Return the names of the parameters."""
-        return {"parameters": list(self.parameters)}
+        return {"parameters": list(self.parameters), "sizes": list(self.sizes)}
 
     @classmethod
     def from_file(cls, tensors: Mapping[str, Array], settings: Mapping[str, Any]) -> NearestSnapshot:
@@ -89,4 +99,21 @@ class NearestSnapshot(StoredSurrogate):
         for name in ("keys", "states"):
             if name not in tensors or tensors[name].ndim != 2:
                 raise BadInputError(f"tensor {name!r} of {cls.name!r} is missing or is not of two dimensions")
-        return cls(tensors["keys"], tensors["states"], tuple(str(name) for name in settings.get("parameters", ())))
+        names = tuple(str(name) for name in settings.get("parameters", ()))
+        sizes = tuple(int(size) for size in settings.get("sizes", (1,) * len(names)))
+        return cls(tensors["keys"], tensors["states"], names, sizes)
+
+
+def shared_parameters(runs: Sequence[Trajectory]) -> tuple[str, ...]:
+    """Return the names of the parameters that all runs have with the same number of entries, sorted."""
+    if not runs:
+        return ()
+    shared = set.intersection(*(set(run.parameters) for run in runs))
+    return tuple(sorted(name for name in shared if len({np.size(run.parameters[name]) for run in runs}) == 1))
+
+
+def flat(parameters: Mapping[str, Any], names: Sequence[str]) -> Array:
+    """Return the entries of the named parameters, one after the other."""
+    parts = [np.asarray(parameters[name], dtype=np.float64).reshape(-1) for name in names]
+    joined: Array = np.concatenate(parts) if parts else np.zeros(0)
+    return joined

@@ -14,15 +14,16 @@ from cosolve.core.hookspecs import hookimpl
 if TYPE_CHECKING:
     from cosolve.plugins.fenicsx.form_solver import FormSolver
     from cosolve.plugins.fenicsx.output import FieldWriter
-    from cosolve.plugins.fenicsx.transfer import interpolate
+    from cosolve.plugins.fenicsx.transfer import Prolongation, interpolate
 
 COSOLVE_API_VERSION = 1
 
-__all__ = ["FieldWriter", "FormSolver", "interpolate"]
+__all__ = ["FieldWriter", "FormSolver", "Prolongation", "interpolate"]
 
 _LAZY = {
     "FormSolver": "cosolve.plugins.fenicsx.form_solver",
     "FieldWriter": "cosolve.plugins.fenicsx.output",
+    "Prolongation": "cosolve.plugins.fenicsx.transfer",
     "interpolate": "cosolve.plugins.fenicsx.transfer",
 }
 

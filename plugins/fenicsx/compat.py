@@ -38,6 +38,12 @@ def create_unit_square(comm: Any, nx: int, ny: int) -> Any:
     return dolfinx.mesh.create_unit_square(comm, nx, ny)
 
 
+def create_rectangle(comm: Any, corner: tuple[float, float], nx: int, ny: int) -> Any:
+    """Return the rectangle from the origin to `corner`, of nx x ny quadrilaterals (collective)."""
+    corners = [np.zeros(2), np.array(corner, dtype=np.float64)]
+    return dolfinx.mesh.create_rectangle(comm, corners, [nx, ny], dolfinx.mesh.CellType.quadrilateral)
+
+
 def function_space(mesh: Any, element: Any) -> Any:
     """Return a function space for an `(family, degree)` or basix/ufl element (collective).
 

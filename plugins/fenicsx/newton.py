@@ -44,6 +44,10 @@ class Newton:
         reuse_jacobian: Keep the factorised Jacobian over iterations and steps until convergence slows down or dt
             changes by more than a fifth.
 
+    Attributes:
+        jacobians: Jacobians assembled so far.
+        linear_solves: Linear systems solved so far, with fresh or old Jacobians.
+
     Raises:
         BadInputError: PETSc knows no such type or value of an option; in its own words, on every rank alike.
     """
@@ -61,6 +65,7 @@ class Newton:
         self.assembly, self.blocks, self.prefix = assembly, blocks, prefix
         self.reuse_jacobian = reuse_jacobian
         self.jacobians = 0
+        self.linear_solves = 0
         self._tolerances: Array = np.zeros(len(blocks.names))
         self._ratio = math.nan
         self._stale = True
@@ -148,6 +153,7 @@ class Newton:
             self._stale = True
             return SolveResult(np.full(self.assembly.n_owned, np.nan), False, reason)
         code = self.snes.getConvergedReason()
+        self.linear_solves += self.snes.getIterationNumber()
         if code < 0:
             self._stale = True
         return SolveResult(

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from cosolve.core.arrays import Array
 from cosolve.core.errors import BadInputError
 from cosolve.plugins.fenicsx import compat
+from cosolve.plugins.fenicsx.assembly import FORWARD, INSERT, ghosted
 
 
 def interpolate(source: Any, space: Any, *, padding: float = 1e-10) -> Any:
@@ -51,23 +52,63 @@ def evaluate(source: Any, points: npt.NDArray[np.float64], *, padding: float = 1
     Returns:
         Values, shape `(n, components)`.
     """
-    mesh = source.function_space.mesh
-    comm = mesh.comm
-    asked = comm.allgather(points)
-    answers = []
-    for others in asked:
-        cells = compat.cells_at(mesh, others, padding)
-        here = cells >= 0
-        answers.append((np.flatnonzero(here), compat.eval_at(source, others[here], cells[here])))
-    width = source.function_space.dofmap.index_map_bs
-    values = np.full((len(points), width), np.nan)
-    for rows, found in comm.alltoall(answers):
-        if len(rows):
-            values[rows] = found
-    missing = np.flatnonzero(np.isnan(values).any(axis=1))
-    if comm.allreduce(len(missing)) > 0:
-        values[missing] = _nearest(source, points[missing])
-    return values
+    return PointSearch(source.function_space.mesh, points, padding=padding).values(source)
+
+
+class PointSearch:
+    """Knows in which cells of a mesh some points lie, so that functions can be evaluated there again and again.
+
+    Args:
+        mesh: The mesh of the functions.
+        points: This rank's points, shape `(n, 3)`; may be empty.
+        padding: Enlargement of the boxes of the point search. The constructor is collective.
+    """
+
+    def __init__(self, mesh: Any, points: npt.NDArray[np.float64], *, padding: float = 1e-10) -> None:
+        self._comm, self._points = mesh.comm, points
+        self._found: list[tuple[Any, Any, Any]] = []
+        for others in self._comm.allgather(points):
+            cells = compat.cells_at(mesh, others, padding)
+            here = cells >= 0
+            self._found.append((np.flatnonzero(here), others[here], cells[here]))
+
+    def values(self, source: Any) -> Array:
+        """Return `source` at the points, shape `(n, components)` (collective)."""
+        answers = [(rows, compat.eval_at(source, places, cells)) for rows, places, cells in self._found]
+        values = np.full((len(self._points), source.function_space.dofmap.index_map_bs), np.nan)
+        for rows, found in self._comm.alltoall(answers):
+            if len(rows):
+                values[rows] = found
+        missing = np.flatnonzero(np.isnan(values).any(axis=1))
+        if self._comm.allreduce(len(missing)) > 0:
+            values[missing] = _nearest(source, self._points[missing])
+        return values
+
+
+class Prolongation:
+    """Finite-element interpolation of owned values from one space to another; the point search is done once.
+
+    Args:
+        source: Lagrange space of the values, scalar or with components.
+        target: Lagrange space of the same components, on another mesh. The constructor is collective.
+    """
+
+    def __init__(self, source: Any, target: Any) -> None:
+        self._function = dolfinx.fem.Function(source)
+        self._owned = source.dofmap.index_map.size_local * source.dofmap.index_map_bs
+        places = np.asarray(target.tabulate_dof_coordinates(), dtype=np.float64)
+        self._search = PointSearch(source.mesh, places[: target.dofmap.index_map.size_local])
+        self._vector = ghosted(self._function)
+
+    def __call__(self, values: Array) -> Array:
+        """Return the owned values on the target of a function that has these owned values (collective)."""
+        self._function.x.array[: self._owned] = values
+        self._vector.ghostUpdate(addv=INSERT, mode=FORWARD)
+        return self._search.values(self._function).reshape(-1)
+
+    def close(self) -> None:
+        """Destroy the PETSc vector (collective)."""
+        self._vector.destroy()
 
 
 def _nearest(source: Any, points: npt.NDArray[np.float64]) -> Array:

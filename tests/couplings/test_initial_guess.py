@@ -15,12 +15,11 @@ from cosolve.core.governor import Governor
 from cosolve.core.prediction import Prediction
 from cosolve.core.query import Query
 from cosolve.core.surrogate import Surrogate
+from cosolve.core.testing.two_wells import TwoWells, left
 from cosolve.core.verdict import Decision, Grade
 from cosolve.couplings.branch_check import BranchCheck
 from cosolve.couplings.coarse_start import CoarseLevel
 from cosolve.couplings.initial_guess import initial_guess
-
-from .two_wells import TwoWells, left
 
 pytestmark = pytest.mark.mpi
 

@@ -7,7 +7,7 @@ there. Right of x = 0.577 lies another stable branch, between the wells an unsta
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from cosolve.core.arrays import Array
@@ -20,31 +20,50 @@ SIZE, ATOL = 12, 1e-10
 
 
 class TwoWells(Solver):
-    name = "two_wells"
+    """Newton's method for `size` values in double wells; `Query.parameters["force"]` pushes them to the right.
+
+    Args:
+        comm: The communicator, duplicated; None for a serial run.
+        size: Number of values over all ranks.
+        pinned: A boundary condition: the first value; None for none.
+
+    Attributes:
+        solves: Calls of `step`.
+        iterations: Newton iterations so far.
+    """
+
+    name: ClassVar[str] = "two_wells"
 
     def __init__(self, comm: Communicator | None = None, *, size: int = SIZE, pinned: float | None = None) -> None:
         self.comm = FaultAwareCommunicator((SerialCommunicator() if comm is None else comm).Dup())
         self.mine = np.array_split(np.arange(size), self.comm.size)[self.comm.rank]
         self.shape = 1.0 - 0.2 * self.mine / max(size - 1, 1)
-        self.pinned = pinned  # value of the first entry, as a boundary condition
+        self.pinned = pinned
         self.solves = self.iterations = 0
 
     @property
     def n_owned(self) -> int:
+        """Number of values of this rank."""
         return len(self.mine)
 
     def initial_state(self) -> Array:
+        """Return the state at rest: all in the left well."""
         return np.full(self.n_owned, -1.0)
 
     def coordinates(self) -> Array:
-        return self.mine[:, None].astype(float)
+        """Return the global number of each value as its place."""
+        numbers: Array = self.mine[:, None].astype(np.float64)
+        return numbers
 
     def conditioned(self, query: Query, candidate: Array) -> Array:
+        """Return `candidate` with the pinned value."""
         if self.pinned is None:
             return candidate
-        return np.where(self.mine == 0, self.pinned, candidate)
+        value: Array = np.where(self.mine == 0, self.pinned, candidate)
+        return value
 
     def residual(self, query: Query, candidate: Array) -> Array:
+        """Return the owned values of the residual."""
         force = float(query.parameters.get("force", 0.0))
         value: Array = candidate**3 - candidate - force * self.shape
         if self.pinned is not None:
@@ -52,13 +71,16 @@ class TwoWells(Solver):
         return value
 
     def measure(self, query: Query, candidate: Array) -> ResidualMeasure:
+        """Measure the Euclidean norm of the residual over all ranks (collective)."""
         tolerance = ATOL * float(query.context.get("tolerance_factor", 1.0))
         return ResidualMeasure({"residual": self._norm(self.residual(query, candidate))}, {"residual": tolerance})
 
     def negative_directions(self, query: Query, state: Array) -> int:
+        """Count the values on the hill between the wells (collective)."""
         return round(self._sum(float(np.count_nonzero(3.0 * state**2 - 1.0 < 0.0))))
 
     def quantities(self, state: Array) -> dict[str, float]:
+        """Return the energy without the work of the force (collective)."""
         return {"energy": self._sum(float(np.sum(state**4 / 4.0 - state**2 / 2.0)))}
 
     def _step(self, query: Query, x0: Array | None) -> SolveResult:
@@ -91,6 +113,7 @@ class TwoWells(Solver):
         return float(total)
 
     def close(self) -> None:
+        """Free the duplicated communicator (collective)."""
         self.comm.Free()
 
 
