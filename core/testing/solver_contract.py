@@ -13,7 +13,7 @@ from cosolve.core.query import Query
 from cosolve.core.solver import Solver
 from cosolve.core.testing.contract import Contract, gathered, group
 from cosolve.core.testing.fault_runs import check_run, classical_run, faults, hybrid_run
-from cosolve.core.testing.faults import OracleSurrogate
+from cosolve.core.testing.faulty_parts import OracleSurrogate
 from cosolve.core.testing.mean_field import RatioVerifier
 from cosolve.core.testing.memory import growth
 from cosolve.core.testing.unimplemented import unimplemented

@@ -12,7 +12,7 @@ from cosolve.core.query import Query
 from cosolve.core.solver import Solver
 from cosolve.core.testing.contract import Contract, group
 from cosolve.core.testing.fault_runs import check_run, classical_run, faults, hybrid_run
-from cosolve.core.testing.faults import OracleSurrogate
+from cosolve.core.testing.faulty_parts import OracleSurrogate
 from cosolve.core.testing.mean_field import MeanFieldSolver
 from cosolve.core.testing.memory import growth
 from cosolve.core.testing.unimplemented import unimplemented
