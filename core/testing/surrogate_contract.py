@@ -14,7 +14,7 @@ from cosolve.core.surrogate import StoredSurrogate, Surrogate
 from cosolve.core.testing import inputs
 from cosolve.core.testing.contract import Contract, gathered, group
 from cosolve.core.testing.fault_runs import check_run, classical_run, faults, hybrid_run, last_question
-from cosolve.core.testing.faults import FaultyVerifier
+from cosolve.core.testing.faulty_parts import FaultyVerifier
 from cosolve.core.testing.mean_field import MeanFieldSolver
 from cosolve.core.testing.memory import growth
 from cosolve.core.testing.unimplemented import unimplemented

@@ -18,6 +18,7 @@ TARGETS: Final[dict[str, FaultTarget]] = {
     for target in (
         FaultTarget("time_loop", f"{_HERE}.time_loop_case:small"),
         FaultTarget("time_loop_fenicsx", f"{_HERE}.time_loop_case:heat", requires=("dolfinx", "petsc4py", "mpi4py")),
+        FaultTarget("initial_guess", f"{_HERE}.initial_guess_case:small"),
         FaultTarget(
             "cycle_jump",
             f"{_HERE}.cycle_jump_case:small",
