@@ -27,13 +27,13 @@ from cosolve.examples.mips.comparing import (
     speedup,
 )
 from cosolve.examples.mips.families import files, generate, unseen
+from cosolve.examples.mips.guides import guided, shipped_guide
 from cosolve.examples.mips.options import BranchingOptions
 from cosolve.examples.mips.program import read
 from cosolve.examples.mips.raced import raced
 from cosolve.plugins.scip.settings import portfolio, settings_named
 from pyscipopt import Model
 
-GUIDES: Final = Path(__file__).parent
 OURS, DEFAULT, OTHER_SEED = "guided", "default", "default, other seed"
 CLASSICAL: Final = ("tuned relpscost", "tuned pscost")
 ABLATION: Final = {
@@ -55,33 +55,6 @@ TARGETS: Final[Mapping[tuple[str, str], Mapping[str, str]]] = {
     ("independent-set", "easy"): {"speedup_vs_default": ">= 2", "speedup_vs_best_classical": ">= 1.1"},
 }
 ALWAYS: Final = {"ratio_p95": "<= 1.05", "optima_equal": "== 1", "inference_share": "<= 0.02"}
-
-
-def shipped_guide(family: str) -> Path:
-    """Return the path of the guide that comes with a family.
-
-    Raises:
-        BadInputError: None was trained.
-    """
-    path = GUIDES / f"{family.replace('-', '_')}.safetensors"
-    if not path.is_file():
-        known = ", ".join(sorted(one.stem.replace("_", "-") for one in GUIDES.glob("*.safetensors")))
-        raise BadInputError(
-            f"no guide for {family!r} comes with cosolve (there are: {known or 'none'}); train one with "
-            "`cosolve train branching` and name it with --guide."
-        )
-    return path
-
-
-def guided(path: Path, **switches: bool) -> Callable[[Model], Any]:
-    """Return what guides a model by the guide at `path`, with some of its points switched off."""
-    return partial(_guide, path, switches)
-
-
-def _guide(path: Path, switches: Mapping[str, Any], model: Model) -> Any:
-    import cosolve
-
-    return cosolve.guide(model, path, **switches)
 
 
 def rows_of(guide: Path, family: str, *, quick: bool) -> list[Row]:

@@ -12,8 +12,9 @@ from typing import Any, Final
 
 from cosolve.core.bench import BenchReport, data_folder
 from cosolve.core.errors import BadInputError
-from cosolve.examples.mips.branching_bench import DEFAULT, GUIDES, OURS, from_folder, guided
+from cosolve.examples.mips.branching_bench import DEFAULT, OURS, from_folder
 from cosolve.examples.mips.comparing import Row, Run, cases, percentile_95, ratios, run_row, same_optima, speedup
+from cosolve.examples.mips.guides import GUIDES, guided
 from cosolve.examples.mips.options import ShiftOptions
 from pyscipopt import Model
 

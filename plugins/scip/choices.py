@@ -98,5 +98,29 @@ def choices_for(rule: str) -> Mapping[str, Sequence[Value]]:
 
 
 def starting_points(rule: str = "") -> list[Settings]:
-    """Return the portfolio, with one of SCIP's branching rules above the others (empty: as they are)."""
-    return [one.with_rule(rule) if rule else one for one in portfolio().values()]
+    """Return what a race begins with: the lean settings and changes of them, then the portfolio.
+
+    Args:
+        rule: One of SCIP's branching rules, put above the others; empty leaves them as they are.
+    """
+    known = dict(portfolio())
+    lean = known.pop("lean")
+    simplex = {"lp/solutionpolishing": 0, "lp/presolving": False}
+    depth_first = {"nodeselection/dfs/stdpriority": 900_000}
+    points = [
+        lean,
+        lean.merged(simplex, "lean simplex"),
+        lean.merged(depth_first, "lean depth first"),
+        lean.merged({**simplex, **depth_first}, "lean simplex depth first"),
+        lean.merged({"separating/maxroundsroot": 1}, "lean one round of cuts"),
+        *known.values(),
+    ]
+    if rule == "relpscost":
+        # Strong branching is dear where a node is cheap: less of it.
+        points[1:1] = [
+            lean.merged({"branching/relpscost/sbiterofs": 0, "branching/relpscost/sbiterquot": 0.1}, "lean few probes"),
+            lean.merged(
+                {"branching/relpscost/maxreliable": 1.0, "branching/relpscost/initcand": 20}, "lean reliable at once"
+            ),
+        ]
+    return [one.with_rule(rule) if rule else one for one in points]

@@ -24,6 +24,7 @@ from cosolve.examples.mips.comparing import (
     speedup,
 )
 from cosolve.examples.mips.exact import exactly_feasible
+from cosolve.examples.mips.guides import shipped_guide
 from cosolve.examples.mips.options import BranchingOptions, ShiftOptions
 from cosolve.examples.mips.program import MixedIntegerProgram
 from cosolve.plugins.scip.measured import Measured
@@ -113,7 +114,7 @@ def test_instances_are_drawn_by_the_seed_and_the_missing_guide_is_named() -> Non
     assert names == [name for name, _ in branching_bench.drawn("knapsack", "easy", 3, 4)]
     assert not set(names) & {name for name, _ in branching_bench.drawn("knapsack", "easy", 4, 4)}
     with pytest.raises(BadInputError, match="no guide for 'knapsack'"):
-        branching_bench.shipped_guide("knapsack")
+        shipped_guide("knapsack")
     with pytest.raises(BadInputError, match="needs a guide"):
         branching_bench.bench(
             quick=True, seed=0, progress=lambda *_: None, options=BranchingOptions(instances=Path("somewhere"))
@@ -191,6 +192,21 @@ def test_a_solution_within_tolerance_only_is_not_exactly_feasible() -> None:
     model.optimize()
     assert model.getObjVal() == 3.0
     assert exactly_feasible(model) is False
+
+
+def test_a_race_for_the_guide_prepares_each_model_by_it(
+    guide: tuple[Path, list[dict[str, bool]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(raced, "shipped_guide", lambda family: guide[0])
+    monkeypatch.setattr(raced, "generate", lambda family, level, seed: packing(8, seed))
+    monkeypatch.setattr(raced, "starting_points", lambda rule: [settings_named("lean"), settings_named("gasse")])
+    result = raced.run_race("knapsack", "guide", 0.01)
+    assert result.winner.name
+    assert guide[1]
+    assert all(call == {"settings": False} for call in guide[1])
+    assert not any(
+        "branching/" in name for row in result.rows[:2] for name in row.settings.params if "priority" in name
+    )
 
 
 def test_winners_of_races_are_stored_and_found(tmp_path: Path) -> None:
