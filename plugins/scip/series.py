@@ -140,12 +140,14 @@ class Series:
         for one in candidates:
             if len(self.scores.get(one.name, ())) < self.options.patience:
                 return one
-        # A little is taken off for few instances, so that what did badly once by chance is tried again in time.
+        # A little is taken off for few instances, so that what did badly once by chance is tried again in time: a share
+        # of the range of the means, because scores differ by ones (a solution or none) or by thousandths (gaps).
+        means = {one.name: sum(self.scores[one.name]) / len(self.scores[one.name]) for one in candidates}
         total = sum(len(self.scores[one.name]) for one in candidates)
+        share = 0.2 * (max(means.values()) - min(means.values()))
 
         def optimistic(one: Settings) -> float:
-            own = self.scores[one.name]
-            return sum(own) / len(own) - 0.1 * math.sqrt(math.log(total) / len(own))
+            return means[one.name] - share * math.sqrt(math.log(total) / len(self.scores[one.name]))
 
         return min(candidates, key=optimistic)
 
