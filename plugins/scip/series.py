@@ -1,8 +1,9 @@
 """A series of related programs solved one after the other: what earlier ones taught makes the next one start ahead.
 
 Before a solve: complete starts where an old solution still fits, partial starts where it does not (SCIP completes and
-checks them), pseudo-costs of earlier trees, and the settings that did best so far. After it: all of these are learned.
-Nothing here changes what SCIP proves: starts are checked, pseudo-costs and settings only order the search.
+checks them), pseudo-costs of earlier trees, and the settings that did best in races on earlier instances. After it: all
+of these are learned. Nothing here changes what SCIP proves: starts are checked, and pseudo-costs and settings only
+order the search.
 """
 
 from __future__ import annotations
@@ -10,12 +11,13 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal
 
 from cosolve.core.errors import BadInputError, OutputError
+from cosolve.plugins.scip.measured import Measured, measure
 from cosolve.plugins.scip.settings import Settings
 from pyscipopt import SCIP_EVENTTYPE, Eventhdlr, Model
 
@@ -31,14 +33,12 @@ class SeriesOptions:
         starts: `"last"` offers the last solution alone (the classical rival), `"all"` every kept one and what they
             have in common, `"none"` nothing.
         pseudo_costs: Hand on pseudo-costs.
-        settings: What to choose from, the first one for the first instance; empty leaves SCIP's settings alone.
-        patience: Instances that each of the settings is given before the worse ones are left.
+        settings: What to choose from; the first one is used until a race was run. Empty leaves SCIP's settings alone.
     """
 
     starts: Literal["none", "last", "all"] = "all"
     pseudo_costs: bool = True
     settings: Sequence[Settings] = ()
-    patience: int = 1
 
 
 @dataclass(slots=True)
@@ -51,9 +51,10 @@ class Series:
     Attributes:
         solutions: Best solutions of earlier instances, the newest last, by name of the variable.
         pseudo_costs: Down and up pseudo-cost of each variable, and the weight of what was seen.
-        scores: Of each of the settings, one for each instance that it solved; lower is better.
+        scores: Of each of the settings, one for each race; lower is better.
         chosen: The settings of the model that was prepared last; None leaves SCIP's.
         prepare_seconds: CPU seconds of the last `prepare`.
+        race_seconds: CPU seconds of all races.
     """
 
     options: SeriesOptions = field(default_factory=SeriesOptions)
@@ -62,6 +63,7 @@ class Series:
     scores: dict[str, list[float]] = field(default_factory=dict)
     chosen: Settings | None = None
     prepare_seconds: float = 0.0
+    race_seconds: float = 0.0
     _kept: list[Any] = field(default_factory=list)
 
     def prepare(self, model: Model) -> Series:
@@ -73,26 +75,40 @@ class Series:
         start = time.process_time()
         self._kept = []
         self.chosen = self._choice()
-        if self.chosen is not None:
-            self.chosen.apply(model)
+        self._give(model, self.chosen)
+        self.prepare_seconds = time.process_time() - start
+        return self
+
+    def _give(self, model: Model, settings: Settings | None) -> None:
+        if settings is not None:
+            settings.apply(model)
         if self.options.starts != "none" and self.solutions:
             self._offer(model)
         if self.options.pseudo_costs and self.pseudo_costs:
             handler = _HandOn(dict(self.pseudo_costs))
             model.includeEventhdlr(handler, "cosolve_history", "hands on pseudo-costs of earlier instances")
             self._kept.append(handler)
-        self.prepare_seconds = time.process_time() - start
-        return self
 
-    def learn(self, model: Model, score: float) -> None:
-        """Remember what a solved model taught.
+    def race(self, make: Callable[[], Model], seconds: float, score: Callable[[Measured], float]) -> None:
+        """Try all settings on an earlier instance, each with what the series has; the best are used from now on.
+
+        For the time between two instances, the night say.
 
         Args:
-            model: After `optimize`, whatever its status.
-            score: How well it went, lower is better: what the settings are chosen by.
+            make: Makes a fresh model of the instance.
+            seconds: CPU seconds for each of the settings.
+            score: Of one solve; lower is better.
         """
-        if self.chosen is not None:
-            self.scores.setdefault(self.chosen.name, []).append(score)
+        for one in self.options.settings:
+            self._kept = []
+            found = measure(
+                make(), Settings("default"), time_limit=seconds, prepare=lambda model, one=one: self._give(model, one)
+            )
+            self.scores.setdefault(one.name, []).append(score(found))
+            self.race_seconds += found.seconds
+
+    def learn(self, model: Model) -> None:
+        """Remember what a solved model taught; after `optimize`, whatever its status."""
         variables = model.getVars(transformed=False)
         if model.getNSols():
             best = model.getBestSol()
@@ -133,23 +149,12 @@ class Series:
             ) from error
 
     def _choice(self) -> Settings | None:
-        """Return the settings with the best mean score, once each had its instances; the first ones to begin with."""
+        """Return the settings with the best mean score in races; the first ones before any race."""
         candidates = list(self.options.settings)
-        if not candidates:
-            return None
-        for one in candidates:
-            if len(self.scores.get(one.name, ())) < self.options.patience:
-                return one
-        # A little is taken off for few instances, so that what did badly once by chance is tried again in time: a share
-        # of the range of the means, because scores differ by ones (a solution or none) or by thousandths (gaps).
-        means = {one.name: sum(self.scores[one.name]) / len(self.scores[one.name]) for one in candidates}
-        total = sum(len(self.scores[one.name]) for one in candidates)
-        share = 0.2 * (max(means.values()) - min(means.values()))
-
-        def optimistic(one: Settings) -> float:
-            return means[one.name] - share * math.sqrt(math.log(total) / len(self.scores[one.name]))
-
-        return min(candidates, key=optimistic)
+        raced = [one for one in candidates if self.scores.get(one.name)]
+        if not raced:
+            return candidates[0] if candidates else None
+        return min(raced, key=lambda one: sum(self.scores[one.name]) / len(self.scores[one.name]))
 
     def _offer(self, model: Model) -> None:
         variables = {variable.name: variable for variable in model.getVars()}

@@ -37,7 +37,7 @@ def test_a_series_ends_at_the_optima_of_its_instances(starts: str) -> None:
         model = knapsack(shift, capacity=0.5 - 0.02 * shift)
         series.prepare(model)
         assert solved(model) == solved(knapsack(shift, capacity=0.5 - 0.02 * shift))
-        series.learn(model, 1.0)
+        series.learn(model)
     assert len(series.solutions) <= KEPT_SOLUTIONS
     assert series.prepare_seconds >= 0.0
 
@@ -47,7 +47,7 @@ def test_a_solution_that_still_fits_is_there_before_the_search() -> None:
     first = knapsack()
     series.prepare(first)
     best = solved(first)
-    series.learn(first, 1.0)
+    series.learn(first)
     again = knapsack()
     series.prepare(again)
     again.setParam("limits/nodes", 1)
@@ -63,7 +63,7 @@ def test_a_solution_that_fits_no_more_is_completed() -> None:
     series = Series(SeriesOptions(starts="last", pseudo_costs=False))
     first = knapsack(with_slack=True)
     solved(first)
-    series.learn(first, 1.0)
+    series.learn(first)
     # Continuous values are left open: what the integers leave over is found anew.
     tighter = knapsack(with_slack=True)
     tighter.chgVarUb(next(v for v in tighter.getVars() if v.name == "z"), 1.0)
@@ -81,7 +81,7 @@ def test_pseudo_costs_are_handed_on() -> None:
     series = Series(SeriesOptions(starts="none"))
     first = knapsack(size=30)
     solved(first)
-    series.learn(first, 1.0)
+    series.learn(first)
     assert first.getNTotalNodes() > 1
     assert set(series.pseudo_costs) == {f"x{i}" for i in range(30)}
     assert all(down >= 0.0 and up >= 0.0 and weight == 1.0 for down, up, weight in series.pseudo_costs.values())
@@ -91,34 +91,30 @@ def test_pseudo_costs_are_handed_on() -> None:
     second.freeProb()
 
 
-def test_the_settings_that_do_best_are_chosen_and_the_users_own_stay() -> None:
+def test_the_settings_that_win_a_race_are_chosen_and_the_users_own_stay() -> None:
     candidates = [settings_named("default"), settings_named("lean"), Settings("quick", {"lp/pricing": "q"})]
     series = Series(SeriesOptions(settings=candidates))
-    chosen = []
-    for number in range(30):
-        model = knapsack(size=6)
-        model.setParam("lp/pricing", "s")
-        series.prepare(model)
-        assert series.chosen is not None
-        assert model.getParam("lp/pricing") == "s"
-        chosen.append(series.chosen.name)
-        series.learn(
-            solved_model(model), {"default": 0.9, "lean": 0.2, "quick": 0.8}[series.chosen.name] + number % 2 / 50
-        )
-    assert chosen[:3] == ["default", "lean", "quick"]
-    assert chosen.count("lean") > 20
-
-
-def solved_model(model: Model) -> Model:
+    model = knapsack(size=6)
+    series.prepare(model)
+    assert series.chosen == candidates[0]
     model.optimize()
-    return model
+    series.learn(model)
+    scores = iter([0.9, 0.2, 0.8])
+    series.race(lambda: knapsack(size=6), 5.0, lambda found: next(scores) if found.solved else 9.0)
+    assert series.race_seconds > 0.0
+    again = knapsack(size=6)
+    again.setParam("separating/maxroundsroot", 4)
+    series.prepare(again)
+    assert series.chosen == candidates[1]
+    assert again.getParam("separating/maxroundsroot") == 4
+    assert again.getParam("separating/maxrounds") == 0
 
 
 def test_other_variables_and_no_solution_are_borne() -> None:
     series = Series()
     first = knapsack(size=12)
     solved(first)
-    series.learn(first, 1.0)
+    series.learn(first)
     larger = knapsack(size=15)
     series.prepare(larger)
     assert solved(larger) == solved(knapsack(size=15))
@@ -127,7 +123,7 @@ def test_other_variables_and_no_solution_are_borne() -> None:
     series.prepare(infeasible)
     infeasible.optimize()
     assert infeasible.getStatus() == "infeasible"
-    series.learn(infeasible, 2.0)
+    series.learn(infeasible)
     assert len(series.solutions) == 1
 
 
@@ -137,7 +133,7 @@ def test_a_series_is_kept_for_tomorrow(tmp_path: Path) -> None:
     model = knapsack()
     series.prepare(model)
     solved(model)
-    series.learn(model, 0.5)
+    series.learn(model)
     series.save(path)
     again = Series.load(path, series.options)
     assert (again.solutions, again.pseudo_costs, again.scores) == (series.solutions, series.pseudo_costs, series.scores)
