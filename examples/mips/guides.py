@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -38,3 +39,19 @@ def _guide(path: Path, switches: Mapping[str, Any], model: Model) -> Any:
     import cosolve
 
     return cosolve.guide(model, path, **switches)
+
+
+def first_use_seconds(path: Path, make: Callable[[], Model]) -> float:
+    """Use a guide on a few nodes, and return the CPU seconds: compiling and checking itself, once on a machine.
+
+    Args:
+        path: The guide.
+        make: Makes a model of the kind that it knows.
+    """
+    start = time.process_time()
+    model = make()
+    model.setParam("limits/totalnodes", 5)
+    kept = guided(path)(model)
+    model.optimize()
+    del kept
+    return time.process_time() - start

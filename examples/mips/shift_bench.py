@@ -14,7 +14,7 @@ from cosolve.core.bench import BenchReport, data_folder
 from cosolve.core.errors import BadInputError
 from cosolve.examples.mips.branching_bench import DEFAULT, OURS, from_folder
 from cosolve.examples.mips.comparing import Row, Run, cases, percentile_95, ratios, run_row, same_optima, speedup
-from cosolve.examples.mips.guides import GUIDES, guided
+from cosolve.examples.mips.guides import GUIDES, first_use_seconds, guided
 from cosolve.examples.mips.options import ShiftOptions
 from pyscipopt import Model
 
@@ -41,8 +41,10 @@ def bench(*, quick: bool, seed: int, progress: Any, options: ShiftOptions) -> Be
         )
     limit = float(options.seconds or (20 if quick else 120))
     shifts = range(seed, seed + max(2, options.seeds or (2 if quick else 5)))
+    first_use = sum(first_use_seconds(guide, instances[0][1]) for guide in guides)
     runs = solve_all(instances, guides, shifts, limit, progress)
     metrics: dict[str, Any] = {guide.stem: summary(runs, guide.stem, shifts) for guide in guides}
+    metrics["first_use_seconds"] = first_use
     metrics["time_ratio"] = max(metrics[guide.stem]["time_ratio"] for guide in guides)
     metrics["ratio_p95"] = max(metrics[guide.stem]["ratio_p95"] for guide in guides)
     metrics["default_ratio_p95"] = percentile_95(default_ratios(runs, shifts))
