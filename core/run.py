@@ -6,8 +6,8 @@ import logging
 import os
 import platform
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
 from importlib import metadata
@@ -197,6 +197,15 @@ class _Assembly:
         if self.watchdog is not None:
             self.watchdog.beat()
 
+    @contextmanager
+    def _unwatched(self) -> Iterator[None]:
+        """Write reports without a watchdog: they may take longer than a step, and the other ranks wait for them."""
+        if self.watchdog is not None:
+            self.watchdog.stop()
+        yield
+        if self.watchdog is not None:
+            self.watchdog.start()
+
     def _field_output(self, problem: Problem, solver: Solver) -> FieldOutput | None:
         case = self.case
         if not case.output.fields:
@@ -237,8 +246,9 @@ class _Assembly:
             unused_petsc_options=unused,
         )
         ledger.flush()
-        self.observers.run_finished(replace(event, result=result))
-        together(comm, "writing the ledger", partial(_check_written, ledger))
+        with self._unwatched():
+            self.observers.run_finished(replace(event, result=result))
+            together(comm, "writing the ledger", partial(_check_written, ledger))
         return result
 
     def _ended_badly(self, ledger: Ledger, event: RunEvent, error: BaseException) -> Exception:
@@ -249,7 +259,8 @@ class _Assembly:
         status = Status.INTERRUPTED if isinstance(error, InterruptedRunError) else Status.FAULT
         ledger.write("run_finished", status=status.name, message=str(error) or type(error).__name__)
         ledger.flush()
-        self.observers.run_finished(event)
+        with self._unwatched():
+            self.observers.run_finished(event)
         assert isinstance(error, Exception)
         return error
 

@@ -65,8 +65,20 @@ def test_a_run_that_hangs_is_ended_by_the_watchdog_of_the_case(toy: Path, proces
     assert [record["kind"] for record in read_ledger(toy / "out")] == ["ledger", "run_started"]
 
 
-def test_a_run_that_is_slow_but_alive_is_left_alone(toy: Path, process) -> None:
-    settings = ("watchdog.seconds=2", "problem.pause=0.3", "coupling.mode=off")
+SLOW_REPORT = """
+import time
+from cosolve import hookimpl
+COSOLVE_API_VERSION = 1
+
+@hookimpl
+def cosolve_run_finished(event):
+    time.sleep(4)
+"""
+
+
+def test_a_run_that_is_slow_but_alive_is_left_alone_and_so_is_its_report(toy: Path, site, process) -> None:
+    site.install("slow-report", {"slow_report": SLOW_REPORT}, {"slow": "slow_report"})
+    settings = ("watchdog.seconds=3", "problem.pause=0.4", "coupling.mode=off")
     ended = process("run", "case.toml", *(word for text in settings for word in ("--set", text)), cwd=toy)
     assert ended.code == 0, ended.err
     assert "Timeout" not in ended.err
