@@ -1,8 +1,8 @@
 """`cosolve bench newton`: large-bending solves from learned starts against every classical way that we know.
 
 Unseen beams, one thread, CPU seconds, methods interleaved on each beam. Every method stops at the same absolute
-residual norm, 1e-8 of the norm of the load. Each answer is compared with a slow and careful continuation, so that a solution of
-another branch counts as a failure. All settings are chosen by the same small search on validation beams.
+residual norm, 1e-8 of the norm of the load. Each answer is compared with a slow and careful continuation, so that a
+solution of another branch counts as a failure. All settings are chosen by the same small search on validation beams.
 """
 
 from __future__ import annotations
