@@ -52,6 +52,7 @@ class Account:
     transactions: int = 0
     gap: int = _FIRST_GAP
     interval: int = _FIRST_INTERVAL
+    longest_interval: int = _LONGEST_INTERVAL
     next_probe: int = 0
     price: float = 0.0
     reference_price: float = 0.0
@@ -115,7 +116,7 @@ class Account:
             return ""
         if hopeless or losing:
             if hopeless or len(self.hybrid) >= _PROBES:
-                self._switch_off(min(2 * self.interval, _LONGEST_INTERVAL))
+                self._switch_off(min(2 * self.interval, self.longest_interval))
                 return "probed, stays off"
         elif len(self.hybrid) >= _PROBES:
             self.on = True
@@ -186,9 +187,11 @@ class Governor:
         decisions: For `replay`: the names asked, by step; a list for each step, one set for each transaction that
             has that number. `decisions_of` reads them from the records of a ledger.
         price_share: Largest share of the time that useless asking, and measuring without it, may each cost.
+        longest_interval: Most transactions for which a switched-off proposer waits until it is probed again; a small
+            one suits runs whose regime changes, the share of above bounds the price all the same.
 
     Raises:
-        BadInputError: `replay` without decisions, or a share outside (0, 1).
+        BadInputError: `replay` without decisions, a share outside (0, 1), or an interval below the first, 16.
     """
 
     def __init__(
@@ -197,6 +200,7 @@ class Governor:
         decisions: Mapping[int, Sequence[Iterable[str]]] | None = None,
         *,
         price_share: float = 0.02,
+        longest_interval: int = _LONGEST_INTERVAL,
     ) -> None:
         if mode not in ("measured", "replay", "off"):
             raise BadInputError(f"governor mode must be measured, replay or off, got {mode!r}")
@@ -204,8 +208,13 @@ class Governor:
             raise BadInputError("governor mode 'replay' needs decisions; give the folder of the run to repeat")
         if not 0.0 < price_share < 1.0:
             raise BadInputError(f"governor price_share must be between 0 and 1, got {price_share!r}")
+        if longest_interval < _FIRST_INTERVAL:
+            raise BadInputError(
+                f"governor longest_interval must be at least {_FIRST_INTERVAL}, got {longest_interval!r}"
+            )
         self.mode: Final = mode
         self._price_share = price_share
+        self._longest_interval = longest_interval
         self._accounts: dict[str, Account] = {}
         self._recorded = {step: [frozenset(names) for names in plans] for step, plans in (decisions or {}).items()}
         self._next_plan: dict[int, int] = {}
@@ -280,7 +289,7 @@ class Governor:
     def _account(self, name: str) -> Account:
         account = self._accounts.get(name)
         if account is None:
-            account = self._accounts[name] = Account()
+            account = self._accounts[name] = Account(longest_interval=self._longest_interval)
         return account
 
     @staticmethod

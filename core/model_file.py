@@ -38,7 +38,7 @@ __all__ = [
 _CARD_KEY = "cosolve_card"
 _MAX_HEADER = 4 * 1024 * 1024
 _TENSOR_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]{0,127}")
-_DTYPES = {"F32": 4, "F64": 8}
+_DTYPES = {"F16": 2, "F32": 4, "F64": 8}
 
 
 class EntryFinder(Protocol):
@@ -75,8 +75,8 @@ def save_surrogate(path: str | Path, surrogate: StoredSurrogate, card: ModelCard
         The card as written.
 
     Raises:
-        BadInputError: A tensor is not float32 or float64, is not finite, or has an unusable name; the settings are
-            not JSON.
+        BadInputError: A tensor does not hold floats of 16, 32 or 64 bits, is not finite, or has an unusable name; the
+            settings are not JSON.
         OutputError: The file cannot be written.
     """
     path = Path(path)
@@ -84,8 +84,10 @@ def save_surrogate(path: str | Path, surrogate: StoredSurrogate, card: ModelCard
     for name, tensor in tensors.items():
         if not _TENSOR_NAME.fullmatch(name):
             raise BadInputError(f"tensor name {name!r} of {surrogate.name!r}: use letters, digits, '_', '.' and '-'")
-        if tensor.dtype not in (np.float32, np.float64):
-            raise BadInputError(f"tensor {name!r} of {surrogate.name!r} is {tensor.dtype}, expected float32 or float64")
+        if tensor.dtype not in (np.float16, np.float32, np.float64):
+            raise BadInputError(
+                f"tensor {name!r} of {surrogate.name!r} is {tensor.dtype}, expected float16, float32 or float64"
+            )
         _check_finite(name, tensor, f"surrogate {surrogate.name!r}")
     try:
         settings = json.loads(json.dumps(dict(surrogate.settings()), allow_nan=False))
@@ -202,7 +204,7 @@ def _check_layout(path: Path, header: Mapping[str, Any], available: int) -> None
             raise BadInputError(f"{path}: tensor name {name!r} is not allowed (letters, digits, '_', '.' and '-')")
         found = entry.get("dtype") if isinstance(entry, dict) else entry
         if not (isinstance(entry, dict) and isinstance(found, str) and found in _DTYPES):
-            raise BadInputError(f"{path}: tensor {name!r} has dtype {found!r}, expected F32 or F64")
+            raise BadInputError(f"{path}: tensor {name!r} has dtype {found!r}, expected F16, F32 or F64")
         shape, offsets = entry.get("shape"), entry.get("data_offsets")
         if not (_is_counts(shape) and _is_counts(offsets) and len(offsets) == 2):
             raise BadInputError(f"{path}: tensor {name!r} has shape {shape!r} and offsets {offsets!r}, expected counts")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from itertools import pairwise
 
 import pytest
 from cosolve.core.errors import BadInputError
@@ -99,6 +100,16 @@ def test_probes_come_at_growing_intervals() -> None:
     assert intervals[:3] == [16, 32, 64]
     assert sum(asked) == sum(asked[:200]) + sum(asked[200:])
     assert sum(asked[1000:]) < 20
+
+
+def test_the_longest_wait_between_probes_can_be_set() -> None:
+    excess, _, asked, _ = _run(4000, 1.0, 0.5, 0.0, governor=Governor(longest_interval=64))
+    gaps = [j - i for i, j in pairwise([step for step, was in enumerate(asked) if was])]
+    assert max(gaps[10:]) == 65, "64 transactions lie between two probes"
+    assert sum(asked) > 90
+    assert excess < 0.03, "the share of the price holds all the same"
+    with pytest.raises(BadInputError, match="longest_interval must be at least 16, got 4"):
+        Governor(longest_interval=4)
 
 
 def test_references_are_few_when_the_surrogate_is_fast() -> None:

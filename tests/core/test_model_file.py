@@ -63,6 +63,15 @@ def saved(tmp_path):
     return path
 
 
+def test_half_precision_is_kept(tmp_path):
+    path, states = tmp_path / "half.safetensors", np.array([[1.0, 0.1, 2.0], [3.0, 4.0, 5.0]], dtype=np.float16)
+    save_surrogate(path, surrogate(states), card())
+    found = load_surrogate(path, Registry()).tensors()["states"]
+    assert np.array_equal(found, states)
+    header, _ = header_of(path)
+    assert header["states"]["dtype"] == "F16"
+
+
 def header_of(path):
     raw = path.read_bytes()
     length = struct.unpack("<Q", raw[:8])[0]
@@ -148,8 +157,8 @@ def _card_with(**changes) -> Callable[[dict], None]:
 
 HOSTILE = {
     "claims more than the file holds": (_claim_more, "tensor 'states' of shape .* Was the file truncated"),
-    "integers": (_wrong_dtype, "tensor 'states' has dtype 'I64', expected F32 or F64"),
-    "dtype of another kind": (_dtype_of_another_kind, "expected F32 or F64"),
+    "integers": (_wrong_dtype, "tensor 'states' has dtype 'I64', expected F16, F32 or F64"),
+    "dtype of another kind": (_dtype_of_another_kind, "expected F16, F32 or F64"),
     "negative shape": (_negative, "expected counts"),
     "path as a name": (_path_as_name, "tensor name '../../etc/passwd' is not allowed"),
     "no card": (_no_card, "has no cosolve card"),
