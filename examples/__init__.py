@@ -9,6 +9,7 @@ from cosolve.examples.brusselator import registration as brusselator_entries
 from cosolve.examples.cahn_hilliard import registration as cahn_hilliard_entries
 from cosolve.examples.cantilever import registration as cantilever_entries
 from cosolve.examples.curing import registration as curing_entries
+from cosolve.examples.cylinder import registration as cylinder_entries
 from cosolve.examples.embedded import registration as embedded_entries
 from cosolve.examples.heat import registration as heat_entries
 from cosolve.examples.mips import registration as mips_entries
@@ -25,6 +26,7 @@ def cosolve_problems() -> list[Entry]:
         cahn_hilliard_entries,
         cantilever_entries,
         curing_entries,
+        cylinder_entries,
         embedded_entries,
         brusselator_entries,
     )
@@ -40,10 +42,11 @@ def cosolve_couplings() -> list[Entry]:
 @hookimpl
 def cosolve_surrogates() -> list[Entry]:
     """Register the surrogates of the examples."""
-    return [*curing_entries.SURROGATES, *brusselator_entries.SURROGATES]
+    return [*curing_entries.SURROGATES, *brusselator_entries.SURROGATES, *cylinder_entries.SURROGATES]
 
 
 @hookimpl
 def cosolve_benches() -> list[Entry]:
     """Register the benches of the examples."""
-    return [*overhead_entries.BENCHES, *time_loop_bench.BENCHES, *mips_entries.BENCHES, *cantilever_entries.BENCHES]
+    parts = (overhead_entries, time_loop_bench, mips_entries, cantilever_entries, cylinder_entries)
+    return [entry for part in parts for entry in part.BENCHES]
