@@ -39,7 +39,7 @@ class FlowFit(Options):
     quadratic_modes: int = Field(default=8, ge=0)
     width: int = Field(default=64, ge=1)
     ridge: float = Field(default=1e-8, ge=0.0)
-    epochs: int = Field(default=2000, ge=1)
+    epochs: int = Field(default=600, ge=1)
 
 
 def pairs_of(run: Trajectory) -> list[tuple[Query, FloatArray]]:
