@@ -9,15 +9,17 @@ import pytest
 pytest.importorskip("dolfinx", reason="FEniCSx is not installed here")
 
 from cosolve.core.communicator import Communicator
-from cosolve.core.errors import BadInputError
+from cosolve.core.errors import BadInputError, ModelMismatchError
 from cosolve.core.governor import Governor
+from cosolve.core.model_file import load_surrogate
 from cosolve.core.prediction import Prediction
 from cosolve.core.query import Query
+from cosolve.core.registry import Registry
 from cosolve.core.session import Session
 from cosolve.core.surrogate import Surrogate
 from cosolve.couplings.time_loop import time_loop
 from cosolve.examples.cylinder import planted
-from cosolve.examples.cylinder.bench import compared
+from cosolve.examples.cylinder.bench import MODEL, compared
 from cosolve.examples.cylinder.interleaved import peak, run_both
 from cosolve.examples.cylinder.mesh import CENTRE, HEIGHT, LENGTH, RADIUS, Resolution, triangles
 from cosolve.examples.cylinder.options import RANGES, STANDARD, CylinderOptions, draw, mean_speed
@@ -273,6 +275,32 @@ def test_a_projected_start_is_no_worse_than_its_parts(flow: tuple[ChannelSolver,
     starts = compare_starts(solver, Liar(), [queries[50:53]])
     assert {case["start"] for case in starts.cases} >= {"network", "previous"}
     assert len(starts.notes) == 1
+
+
+# The model
+def test_the_shipped_model_is_asked_and_changes_nothing() -> None:
+    pytest.importorskip("torch")
+    surrogate = load_surrogate(MODEL, Registry.discover())
+    assert MODEL.stat().st_size <= 2_000_000
+    problem = CylinderProblem(CylinderOptions(seed=11, end_time=0.1))
+    with problem.make_solver(MPI.COMM_SELF, {"prefix": "cylinder_model_"}) as solver:
+        start, end, dt = problem.time_span
+        runs = [
+            time_loop(
+                solver, proposers, t=start, t_end=end, dt=dt, parameters=problem.parameters, governor=Governor("off"),
+                mode="replace" if proposers else "off", grade="certified" if proposers else None,
+            )
+            for proposers in ([], [surrogate])
+        ]  # fmt: skip
+        assert runs[1].stats["judged"] == 50
+        assert runs[1].stats["accepted"] == 0
+        assert solver.norm(runs[1].value - runs[0].value) <= 1e-5 * solver.norm(runs[0].value)
+    other = CylinderProblem(CylinderOptions(side=8))
+    with (
+        other.make_solver(MPI.COMM_SELF, {"prefix": "cylinder_other_"}) as solver,
+        pytest.raises(ModelMismatchError, match="take the same `side`"),
+    ):
+        surrogate.bind(solver)
 
 
 @pytest.mark.mpi
