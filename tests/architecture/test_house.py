@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -40,9 +41,15 @@ def test_a_plugin_never_bears_the_import_name_of_what_it_wraps() -> None:
     assert not wrapped & {path.name for path in (ROOT / "plugins").iterdir()}
 
 
+of_numpy_1 = pytest.mark.skipif(
+    not metadata.version("numpy").startswith("1."),
+    reason="types are checked against the stubs of numpy 1, which Debian 12 has; those of numpy 2 differ",
+)
+
+
 @pytest.mark.parametrize(
     "command",
-    [("ruff", "check", "."), ("ruff", "format", "--check", "."), ("mypy",)],
+    [("ruff", "check", "."), ("ruff", "format", "--check", "."), pytest.param(("mypy",), marks=of_numpy_1)],
     ids=["ruff check", "ruff format", "mypy strict"],
 )
 def test_the_tools_are_content(command: tuple[str, ...]) -> None:
