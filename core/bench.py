@@ -34,6 +34,7 @@ class BenchReport:
         cases: One record for each case that was run.
         targets: What a metric should reach, as printed beside it, e.g. `{"speedup_median": ">= 10"}`.
         notes: Sentences below the table.
+        arguments: What the command line had beside the name and the common options, `("--family", "auctions")`.
     """
 
     name: str
@@ -41,9 +42,13 @@ class BenchReport:
     cases: Sequence[Mapping[str, Any]] = ()
     targets: Mapping[str, str] = field(default_factory=dict)
     notes: Sequence[str] = ()
+    arguments: Sequence[str] = ()
 
     def as_json(self) -> str:
-        """Return `{"name", "machine", "metrics", "cases", "targets", "notes"}` as JSON; NaN becomes null."""
+        """Return `{"name", "machine", "metrics", "cases", "targets", "notes"}` as JSON; NaN becomes null.
+
+        Where there are arguments, `"arguments"` holds them.
+        """
         content = {
             "name": self.name,
             "machine": machine(),
@@ -52,6 +57,8 @@ class BenchReport:
             "targets": self.targets,
             "notes": list(self.notes),
         }
+        if self.arguments:
+            content["arguments"] = list(self.arguments)
         return json.dumps(_plain(content), indent=2, allow_nan=False) + "\n"
 
     def write(self, path: Path) -> None:

@@ -2,9 +2,9 @@
 
     python docs/generate_bench_pages.py [--full] [FILE.json ...]
 
-Files that are named are copied there first (by the bench's name). With `--full` they are results of the bench's long
-form: they become `NAME.full.json`, whose figures stand beside the quick ones. Pages and JSON are committed, and so is
-the table of the README; a test fails when one of them is not what its JSON gives.
+Files that are named are copied there first (by the bench's name and options). With `--full` they are results of the
+bench's long form: they become `NAME.full.json`, whose figures stand beside the quick ones. Pages and JSON are committed,
+and so is the table of the README; a test fails when one of them is not what its JSON gives.
 """
 
 from __future__ import annotations
@@ -33,6 +33,16 @@ HEADLINES = {
         "heat_accepted_share": "nonlinear heat, certified steps: share of proposals accepted, median",
         "heat_speedup_median": "the same: CPU time against the classical loop, median",
         "cahn_hilliard_cost_ratio": "Cahn-Hilliard, where a network cannot gain: cost against adaptive stepping",
+    },
+    "branching-set-cover-easy": {
+        "speedup_vs_default": "SCIP guided on set covering (500 x 1000), CPU time against SCIP's default",
+        "speedup_vs_best_classical": "the same, against the best tuned classical rule",
+        "optima_equal": "the same: optima equal on every instance",
+    },
+    "branching-auctions-easy": {
+        "speedup_vs_default": "SCIP guided on combinatorial auctions (100 items, 500 bids), against SCIP's default",
+        "speedup_vs_best_classical": "the same, against the best tuned classical rule",
+        "ratio_p95": "the same, 95th percentile of its time over the default's",
     },
     "overhead": {
         "overhead_ms_per_step": "cosolve's own time per step, ms",
@@ -94,13 +104,20 @@ def cases_table(cases: Sequence[Mapping[str, Any]]) -> list[str]:
     return lines
 
 
+def stem(bench: Mapping[str, Any]) -> str:
+    """Return the name of a bench's page: its own, and the values of the options that it was run with."""
+    words = [str(word) for word in bench.get("arguments", ()) if not str(word).startswith("--")]
+    return "-".join([str(bench["name"]), *words])
+
+
 def page(bench: Mapping[str, Any], file_name: str, full: Mapping[str, Any] | None = None) -> str:
     """Return the page of one bench, with the figures of its long form where they were measured, too."""
-    name = str(bench["name"])
+    name = stem(bench)
+    command = " ".join(["cosolve bench", str(bench["name"]), *bench.get("arguments", ())])
     long = "" if full is None else f" (quick) and [{name}{FULL}]({name}{FULL}) (full)"
     lines = [f"# {name}", "", f"Made from [{file_name}]({file_name}){long}. Run it again with", "", "```text"]
-    lines += [f"$ cosolve bench {name} --quick --json {name}.json"]
-    lines += [] if full is None else [f"$ cosolve bench {name} --json {name}{FULL}"]
+    lines += [f"$ {command} --quick --json {name}.json"]
+    lines += [] if full is None else [f"$ {command} --json {name}{FULL}"]
     lines += ["```", "", "## Figures", ""]
     lines += metrics_table(bench.get("metrics", {}), bench.get("targets", {}), full and full.get("metrics", {}))
     notes = bench.get("notes", [])
@@ -166,7 +183,7 @@ def main(arguments: list[str]) -> int:
     for argument in arguments:
         if argument == "--full":
             continue
-        target = FOLDER / f"{json.loads(Path(argument).read_text())['name']}{ending}"
+        target = FOLDER / f"{stem(json.loads(Path(argument).read_text()))}{ending}"
         if Path(argument).resolve() != target.resolve():
             shutil.copyfile(argument, target)
     for path in write_pages():

@@ -144,7 +144,8 @@ def bench(*, quick: bool, seed: int, progress: Any, options: BranchingOptions) -
     hit = sum(not run.measured.solved for own in runs.values() for run in own if run is not None)
     if hit:
         notes.append(f"{hit} runs hit their limit and count with it, which makes the slower row look faster.")
-    return BenchReport("branching", {"instances": label, **metrics}, records, {**targets, **ALWAYS}, notes)
+    said = () if options.instances is not None else ("--family", options.family, "--level", options.level)
+    return BenchReport("branching", {"instances": label, **metrics}, records, {**targets, **ALWAYS}, notes, said)
 
 
 _TRANSFER: Final = ("speedup_vs_best_classical", "ratio_p95", "optima_equal", "limit_hits")

@@ -168,6 +168,15 @@ def test_figures_of_the_long_form_stand_beside_the_quick_ones():
     assert "b.full.json" in both
 
 
+def test_a_bench_with_options_has_a_page_for_each_of_them():
+    generator = load(DOCS / "generate_bench_pages.py")
+    bench = {"name": "b", "metrics": {"x": 1.0}, "arguments": ["--family", "auctions", "--level", "easy"]}
+    assert generator.stem(bench) == "b-auctions-easy"
+    page = generator.page(bench, "b-auctions-easy.json")
+    assert page.startswith("# b-auctions-easy\n")
+    assert "$ cosolve bench b --family auctions --level easy --quick --json b-auctions-easy.json" in page
+
+
 def test_the_table_of_the_readme_is_what_the_benches_measured():
     generator = load(DOCS / "generate_bench_pages.py")
     text = (ROOT / "README.md").read_text()
