@@ -3,8 +3,8 @@
     python docs/generate_bench_pages.py [--full] [FILE.json ...]
 
 Files that are named are copied there first (by the bench's name and options). With `--full` they are results of the
-bench's long form: they become `NAME.full.json`, whose figures stand beside the quick ones. Pages and JSON are committed,
-and so is the table of the README; a test fails when one of them is not what its JSON gives.
+bench's long form: they become `NAME.full.json`, whose figures stand beside the quick ones. Pages and JSON are
+committed, and so is the table of the README; a test fails when one of them is not what its JSON gives.
 """
 
 from __future__ import annotations
