@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cosolve.core.errors import BadInputError
+from cosolve.core.explain_branching import explain_guided, is_guided
 from cosolve.core.failures import failures, is_fault
 from cosolve.core.ledger import read_ledger
 from cosolve.core.wording import counted, ended
@@ -20,12 +21,14 @@ def explain(directory: Path | str, step: int | None = None) -> str:
 
     Args:
         directory: Output folder of the run.
-        step: The step to explain; None explains the run as a whole.
+        step: The step to explain, of a branch and bound the node; None explains the run as a whole.
 
     Raises:
         BadInputError: There is no ledger, or it has no such step; names the steps it has.
     """
     records = read_ledger(directory)
+    if is_guided(records):
+        return explain_guided(directory, records, step)
     steps = [record for record in records if record["kind"] == "step"]
     if step is None:
         return _explain_run(directory, records, steps)

@@ -18,7 +18,7 @@ Examples:
 
 @click.command(epilog=EXAMPLES)
 @click.argument("run", type=click.Path(path_type=Path))
-@click.option("--step", type=click.IntRange(min=0), help="Explain this step only.")
+@click.option("--step", type=click.IntRange(min=0), help="Explain this step (of a branch and bound: this node) only.")
 @click.option("--report", is_flag=True, help="Write RUN/report.html anew from the ledger and print its path.")
 @verbose_option
 def explain(run: Path, step: int | None, report: bool, verbose: int) -> None:

@@ -48,7 +48,11 @@ def print_result(case: Case, result: Result) -> None:
     # These are words, not names to copy: a long rival may wrap.
     rows.columns[0].no_wrap, rows.columns[0].max_width = False, 34
     stats = result.stats
-    rows.add_row("reached", f"t = {result.t:.6g} in {counted(stats.get('steps', 0), 'transaction')}")
+    reached = stats.get("reached") or f"t = {result.t:.6g} in {counted(stats.get('steps', 0), 'transaction')}"
+    rows.add_row("reached", reached)
+    for key in ("objective", "dual_bound", "nodes", "lp_iterations", "decisions", "scip_seconds"):
+        if key in stats:
+            rows.add_row(key.replace("_", " "), f"{stats[key]:.10g}")
     if stats.get("judged"):
         counts = ", ".join(f"{stats.get(name, 0)} {name}" for name in ("accepted", "corrected", "rejected"))
         rows.add_row("proposals", f"{stats['judged']} judged: {counts}")

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import importlib
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from cosolve.core.cli.console import console, verbose_option
 from cosolve.core.entries import Entry
 from cosolve.core.errors import BadInputError, PluginError
+
+if TYPE_CHECKING:
+    from cosolve.core.registry import Registry
 
 IMPORT_FIRST = "train-imports-first:"
 """Capability of a problem, before the name of a library that training imports ahead of the problem's own.
@@ -21,6 +24,7 @@ EXAMPLES = """\b
 Examples:
   cosolve train examples/heat/case.toml
   cosolve train case.toml --seed 1 --budget-minutes 5 --output runs/models/mine.safetensors
+  cosolve train branching --instances fleet --out fleet.safetensors --minutes 30
 
 \b
 Training runs are kept in runs/training-data, so that an interrupted training goes on where it was.
@@ -29,10 +33,22 @@ Use the model in a case:  [[surrogate]]  model = "runs/models/mine.safetensors\"
 
 @click.command(epilog=EXAMPLES)
 @click.argument("case", type=click.Path(path_type=Path))
-@click.option("--output", type=click.Path(path_type=Path), help="Same as --set training.output=...: the model file.")
+@click.option(
+    "--output", "--out", type=click.Path(path_type=Path), help="Same as --set training.output=...: the model file."
+)
 @click.option("--seed", type=int, help="Same as --set training.seed=...")
 @click.option("--runs", type=int, help="Same as --set training.runs=...: number of training runs.")
-@click.option("--budget-minutes", type=float, help="Same as --set training.budget_minutes=...: CPU minutes in all.")
+@click.option(
+    "--budget-minutes",
+    "--minutes",
+    type=float,
+    help="Same as --set training.budget_minutes=...: CPU minutes in all.",
+)
+@click.option(
+    "--instances",
+    type=click.Path(path_type=Path),
+    help="Same as --set problem.instances=...: a folder of instances, for problems that train on files.",
+)
 @click.option("--set", "assignments", multiple=True, metavar="TABLE.KEY=VALUE", help="Set any option; repeatable.")
 @verbose_option
 @click.pass_context
@@ -43,10 +59,14 @@ def train(
     seed: int | None,
     runs: int | None,
     budget_minutes: float | None,
+    instances: Path | None,
     assignments: tuple[str, ...],
     verbose: int,
 ) -> None:
-    """Generate data and train the model of a case, on one rank."""
+    """Generate data and train the model of a case, on one rank.
+
+    CASE is a file, or the name of a registered problem that needs no file (`branching`).
+    """
     # Imported here: --help needs none of it.
     from cosolve.core.case_reading import load_case
     from cosolve.core.communicator import world
@@ -70,12 +90,14 @@ def train(
         "training.seed": seed,
         "training.runs": runs,
         "training.budget_minutes": budget_minutes,
+        "problem.instances": instances and str(instances.absolute()),
     }
     values: dict[str, Any] = {key: value for key, value in direct.items() if value is not None}
     layer = Layer("command line", {**from_assignments(assignments).values, **values})
     registry = Registry.discover()
     # The case may name the very model that is to be trained.
-    loaded = load_case(case, registry, overrides=layer, leave_out=("surrogate",))
+    source = _source(case, registry)
+    loaded = load_case(source, registry, overrides=layer, leave_out=("surrogate",))
     settings = check(
         TrainingSettings,
         loaded.training,
@@ -93,6 +115,14 @@ def train(
     out = console()
     out.print(report.as_text(), end="", markup=False)
     out.print(f"report       {report.path.with_suffix('.json')}", markup=False)
+
+
+def _source(case: Path, registry: Registry) -> Path | dict[str, Any]:
+    """Return the file, or the tables that stand for the name of a problem."""
+    name = str(case)
+    if not case.exists() and any(entry.name == name for entry in registry.entries("problem")):
+        return {"case": {"name": name}, "problem": {"name": name}}
+    return case
 
 
 def _import_first(entry: Entry) -> None:

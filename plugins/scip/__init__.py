@@ -49,4 +49,12 @@ def cosolve_problems() -> list[Entry]:
             requires=("pyscipopt",),
             capabilities=("branching", "serial"),
         ),
+        Entry(
+            name="branching",
+            summary="a guide for a folder of instances, trained by `cosolve train branching --instances DIR`",
+            factory="cosolve.plugins.scip.training:BranchingTraining",
+            options="cosolve.plugins.scip.options:GuideTrainingOptions",
+            requires=("pyscipopt", "numba"),
+            capabilities=("training", "serial"),
+        ),
     ]

@@ -18,12 +18,14 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
+from zipfile import BadZipFile
 
 import numpy as np
 from cosolve.core.errors import OutputError
 from cosolve.core.progress import Progress, silent
 from cosolve.plugins.scip.instance import read_instance
 from cosolve.plugins.scip.labels import Labels, collect
+from cosolve.plugins.scip.network import Network
 from cosolve.plugins.scip.settings import Settings
 
 LABEL_LIMIT: Final = 16
@@ -54,82 +56,154 @@ class Collection:
         return sum(labels.nodes for labels in self.labels.values())
 
 
+@dataclass(frozen=True, slots=True)
+class LabelStore:
+    """Where the labels of a training are: one file for each instance.
+
+    Attributes:
+        folder: The folder.
+        settings: Under which the guide will work.
+        seed: Draws the nodes.
+        network: What branches between the labelled nodes; None for SCIP's rule.
+    """
+
+    folder: Path
+    settings: Settings
+    seed: int = 0
+    network: Network | None = None
+
+    def path(self, instance: Path) -> Path:
+        """Return the file of an instance; another instance, settings, seed or network gives another name."""
+        size = instance.stat().st_size if instance.exists() else 0
+        known = [instance.name, size, dict(self.settings.params), self.seed]
+        if self.network is not None:
+            known.append(zlib.crc32(self.network.flat().tobytes()))
+        return self.folder / f"{instance.name}-{zlib.crc32(json.dumps(known, sort_keys=True).encode()):08x}.npz"
+
+    def note(self, instance: Path) -> dict[str, Any]:
+        """Return what is noted of an instance; nothing where it was not labelled, or its file is damaged."""
+        try:
+            with np.load(self.path(instance), allow_pickle=False) as file:
+                note: dict[str, Any] = json.loads(bytes(file["note"]))
+                return note
+        except (OSError, ValueError, KeyError, EOFError, BadZipFile):
+            return {}
+
+    def gather(self, instances: Sequence[Path]) -> Collection:
+        """Return all labels that are there."""
+        found = Collection()
+        for path in instances:
+            note = self.note(path)
+            if not note:
+                found.missing.append(path)
+                continue
+            found.seconds += float(note["seconds"])
+            if "refused" in note:
+                found.refused[path] = note["refused"]
+                continue
+            with np.load(self.path(path), allow_pickle=False) as file:
+                labels = Labels(file["inputs"], file["scores"], file["starts"], file["depths"], float(note["seconds"]))
+            if labels.nodes:
+                found.labels[path] = labels
+            else:
+                found.empty.append(path)
+        return found
+
+
 def collect_all(
-    instances: Sequence[Path],
-    store: Path,
-    settings: Settings,
-    *,
-    seconds: float,
-    jobs: int = 1,
-    seed: int = 0,
-    progress: Progress = silent,
+    instances: Sequence[Path], store: LabelStore, *, seconds: float, jobs: int = 1, progress: Progress = silent
 ) -> Collection:
     """Label nodes of the instances until the budget is used (not collective).
 
     Args:
         instances: Files that SCIP reads, in the order in which they are wanted.
-        store: Folder of the labels; what is there already is not collected again.
-        settings: Under which the guide will work.
+        store: Where the labels go; what is there already is not collected again.
         seconds: CPU seconds in all, over all processes and earlier calls.
         jobs: Number of processes.
-        seed: Draws the nodes.
         progress: What to report to.
 
     Raises:
         OutputError: The store cannot be written.
     """
     try:
-        store.mkdir(parents=True, exist_ok=True)
+        store.folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OutputError(f"the folder of labels {store} cannot be written: {error.strerror or error}") from error
-    waiting = [path for path in instances if not _stored(store, path, settings, seed).exists()]
-    used = sum(_note(store, path, settings, seed).get("seconds", 0.0) for path in instances if path not in waiting)
-    spent = used
-    crashes: dict[Path, str] = {}
+        raise OutputError(
+            f"the folder of labels {store.folder} cannot be written: {error.strerror or error}; give another --output"
+        ) from error
+    notes = {path: store.note(path) for path in instances}
+    waiting = [path for path in instances if not notes[path]]
+    spent = sum(float(note["seconds"]) for note in notes.values() if note)
+    strikes: dict[Path, int] = {}
+    while waiting and spent < seconds:
+        spent = _with_pool(waiting, store, spent, seconds, jobs, strikes, progress)
+    return store.gather(instances)
+
+
+def _with_pool(
+    waiting: list[Path],
+    store: LabelStore,
+    spent: float,
+    seconds: float,
+    jobs: int,
+    strikes: dict[Path, int],
+    progress: Progress,
+) -> float:
+    """Label until all is done, the budget is used, or a process died; return the seconds spent so far."""
+    total = len(waiting)
     with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
-        running: dict[Future[float], tuple[Path, float]] = {}
-        while waiting or running:
-            while waiting and len(running) < jobs and spent < seconds:
+        running: dict[Future[float], Path] = {}
+        broken = False
+        while running or (waiting and spent < seconds and not broken):
+            while waiting and len(running) < jobs and spent < seconds and not broken:
                 path = waiting.pop(0)
-                allowed = max(seconds - spent, 1.0)
-                target = _stored(store, path, settings, seed)
-                try:
-                    future = pool.submit(_collect_one, path, target, settings, seed, allowed)
-                except BrokenProcessPool:
-                    break
-                running[future] = (path, time.monotonic())
-            if not running:
-                break
+                running[pool.submit(_collect_one, path, store, max(seconds - spent, 1.0))] = path
             done, _ = wait(running, timeout=1.0, return_when=FIRST_COMPLETED)
             for future in done:
-                path, _started = running.pop(future)
+                path = running.pop(future)
                 try:
                     spent += future.result()
                 except BrokenProcessPool:
-                    crashes[path] = "the process that solved it died"
+                    broken = True
+                    _strike(path, waiting, store, strikes)
                 except OSError as error:
                     raise OutputError(
-                        f"labels cannot be written to {store}: {error.strerror or error}; free the space"
+                        f"labels cannot be written to {store.folder}: {error.strerror or error}; free the space"
                     ) from error
-            share = min(spent / seconds, 1.0) if seconds > 0.0 else 1.0
-            progress(share, f"labels: {len(instances) - len(waiting) - len(running)} of {len(instances)} instances")
-            if crashes and not running:
-                break
-    return _gather(instances, store, settings, seed, crashes)
+            finished = total - len(waiting) - len(running)
+            progress(min(spent / seconds, 1.0), f"labels: {finished} of {total} instances")
+    return spent
 
 
-def _collect_one(path: Path, target: Path, settings: Settings, seed: int, seconds: float) -> float:
+def _strike(path: Path, waiting: list[Path], store: LabelStore, strikes: dict[Path, int]) -> None:
+    """A process died, and with it the pool: which instance it was shows when it dies again with the same one."""
+    strikes[path] = strikes.get(path, 0) + 1
+    if strikes[path] < 2:
+        waiting.append(path)
+        return
+    note = {"instance": path.name, "refused": "the process that solved it died twice", "seconds": 0.0}
+    _write(store.path(path), None, note)
+
+
+def _collect_one(path: Path, store: LabelStore, seconds: float) -> float:
     """Label one instance and write its file; runs in a process of the pool."""
     start = time.process_time()
-    own_seed = zlib.crc32(f"{path.name}:{seed}".encode())
+    own_seed = zlib.crc32(f"{path.name}:{store.seed}".encode())
     note: dict[str, Any] = {"instance": path.name}
     labels = None
     try:
-        labels = collect(lambda: read_instance(path), settings, seed=own_seed, label_limit=LABEL_LIMIT, seconds=seconds)
+        labels = collect(
+            lambda: read_instance(path),
+            store.settings,
+            seed=own_seed,
+            label_limit=LABEL_LIMIT,
+            seconds=seconds,
+            network=store.network,
+        )
     except Exception as error:  # one bad file of a folder is a row of the report, not the end of the training
         note["refused"] = str(error) or type(error).__name__
     note["seconds"] = time.process_time() - start
-    _write(target, labels, note)
+    _write(store.path(path), labels, note)
     return float(note["seconds"])
 
 
@@ -146,44 +220,3 @@ def _write(target: Path, labels: Labels | None, note: dict[str, Any]) -> None:
     with os.fdopen(handle, "wb") as file:
         np.savez_compressed(file, note=np.frombuffer(json.dumps(note).encode(), np.uint8), **arrays)
     os.replace(temporary, target)
-
-
-def _stored(store: Path, path: Path, settings: Settings, seed: int) -> Path:
-    """Return where the labels of an instance are; another file, settings or seed gives another name."""
-    size = path.stat().st_size if path.exists() else 0
-    key = json.dumps([path.name, size, dict(settings.params), seed], sort_keys=True)
-    return store / f"{path.name}-{zlib.crc32(key.encode()):08x}.npz"
-
-
-def _note(store: Path, path: Path, settings: Settings, seed: int) -> dict[str, Any]:
-    try:
-        with np.load(_stored(store, path, settings, seed), allow_pickle=False) as file:
-            note: dict[str, Any] = json.loads(bytes(file["note"]))
-            return note
-    except (OSError, ValueError, KeyError, EOFError):
-        return {}
-
-
-def _gather(
-    instances: Sequence[Path], store: Path, settings: Settings, seed: int, crashes: dict[Path, str]
-) -> Collection:
-    found = Collection()
-    for path in instances:
-        note = _note(store, path, settings, seed)
-        if not note:
-            if path in crashes:
-                found.refused[path] = crashes[path]
-            else:
-                found.missing.append(path)
-            continue
-        found.seconds += float(note["seconds"])
-        if "refused" in note:
-            found.refused[path] = note["refused"]
-            continue
-        with np.load(_stored(store, path, settings, seed), allow_pickle=False) as file:
-            labels = Labels(file["inputs"], file["scores"], file["starts"], file["depths"], float(note["seconds"]))
-        if labels.nodes:
-            found.labels[path] = labels
-        else:
-            found.empty.append(path)
-    return found

@@ -20,8 +20,8 @@ from cosolve.plugins.scip.network import Network
 
 Indices: TypeAlias = npt.NDArray[np.int64]
 
-UNITS: Final = 32
-EPOCHS: Final = 40
+UNITS: Final = 48
+EPOCHS: Final = 60
 BATCH: Final = 32
 RATE: Final = 3e-3
 DECAY: Final = 1e-5

@@ -14,7 +14,7 @@ from cosolve.plugins.scip.handshake import why_not_native
 from cosolve.plugins.scip.instance_features import measure
 from cosolve.plugins.scip.library import UnboundError, version
 from cosolve.plugins.scip.plain_rule import PythonRule, Scorer
-from cosolve.plugins.scip.settings import Settings, defaults
+from cosolve.plugins.scip.settings import RULE_PRIORITY, Settings, defaults
 from pyscipopt import SCIP_STAGE, Model
 
 PRIORITY: Final = 2_000_000
@@ -100,7 +100,7 @@ class ScipHost:
             if group == "branching" and what == "priority" and plugin not in ("cosolve", "cosolve_python"):
                 if name not in before:
                     rules[plugin] = int(value)
-                elif value != before[name]:
+                elif value not in (before[name], RULE_PRIORITY):  # the latter: settings chose, not the user
                     raised[plugin] = int(value)
             if name in before:
                 continue
@@ -143,6 +143,8 @@ class ScipHost:
             python = PythonRule(guide, trace=trace)
             python.include(self.model, priority)
             return python, "the guide is a Python function"
+        if guide.network is None and guide.plain is None:
+            raise BadInputError("the guide has no network: its training left the branching out")
         why = "the guide has no network for native features"
         if guide.network is not None:
             why = why_not_native()

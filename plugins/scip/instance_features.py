@@ -136,9 +136,9 @@ def _kind(row: Array, lower: float, upper: float, infinity: float) -> str:
         low, high = (lower / least, upper / least) if least > 0.0 else (upper / least, lower / least)
         if low == 1.0 and high == 1.0:
             return "partition"
-        if low == 1.0 and abs(upper) >= infinity:
+        if low == 1.0 and high >= infinity / abs(least):
             return "cover"
-        if high == 1.0 and (lower <= -infinity or low <= 0.0):
+        if high == 1.0 and low <= 0.0:
             return "pack"
         return "knapsack"
     return "knapsack" if least > 0.0 or most < 0.0 else "mixed_sign"

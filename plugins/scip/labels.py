@@ -12,6 +12,7 @@ import numpy.typing as npt
 from cosolve.core.arrays import Array
 from cosolve.plugins.scip.feature_names import NATIVE
 from cosolve.plugins.scip.library import address_of, bind
+from cosolve.plugins.scip.network import Network
 from cosolve.plugins.scip.settings import CPU_CLOCK, Settings
 from pyscipopt import SCIP_RESULT, Branchrule, Model
 
@@ -58,7 +59,7 @@ class _Samples:
 class _Collector(Branchrule):  # type: ignore[misc]  # PySCIPOpt ships no types
     """Labels a sample of the nodes, and branches by the label every other time."""
 
-    def __init__(self, seed: int, limit: int) -> None:
+    def __init__(self, seed: int, limit: int, seconds: float) -> None:
         from cosolve.plugins.scip.features import candidates, features, gap_of
         from cosolve.plugins.scip.strong_branching import strong_branching
 
@@ -66,6 +67,7 @@ class _Collector(Branchrule):  # type: ignore[misc]  # PySCIPOpt ships no types
         self.fault: Exception | None = None
         self._address = 0
         self._limit = limit
+        self._microseconds = int(1e6 * min(seconds, 3600.0))
         self._rng = np.random.default_rng(seed)
         self._native = (candidates, features, gap_of, strong_branching)
 
@@ -103,7 +105,7 @@ class _Collector(Branchrule):  # type: ignore[misc]  # PySCIPOpt ships no types
         inputs = np.zeros((n, len(NATIVE)))
         scores, gains = np.zeros(n), np.zeros((n, 2))
         features(scip, variables, values, fractions, n, inputs)
-        if not strong_branching(scip, variables, n, gap_of(scip), scores, gains):
+        if not strong_branching(scip, variables, n, gap_of(scip), scores, gains, self._microseconds):
             return {"result": SCIP_RESULT.DIDNOTRUN}
         if not (np.isfinite(inputs).all() and np.isfinite(scores).all()):
             return {"result": SCIP_RESULT.DIDNOTRUN}
@@ -125,6 +127,7 @@ def collect(
     node_limit: int = 600,
     label_limit: int = 40,
     seconds: float = 1e20,
+    network: Network | None = None,
 ) -> Labels:
     """Solve an instance and label a sample of its nodes (not collective).
 
@@ -135,6 +138,8 @@ def collect(
         node_limit: Nodes after which the instance has told enough.
         label_limit: Labelled nodes after which it has.
         seconds: CPU seconds after which it has.
+        network: Branches between the labelled nodes, so that the trees are those of a guide (a second pass in the style
+            of DAgger, Ross et al. 2011, arXiv:1011.0686); None leaves them to SCIP's rule.
 
     Returns:
         The labels; none for an instance that is solved at the root.
@@ -148,11 +153,16 @@ def collect(
     settings.merged(CPU_CLOCK).apply(model)
     model.setParam("limits/nodes", node_limit)
     model.setParam("limits/time", min(seconds, 1e20))
-    collector = _Collector(seed, label_limit)
+    collector = _Collector(seed, label_limit, seconds)
     model.includeBranchrule(
         collector, "cosolve_labels", "labels nodes by strong branching", COLLECTOR_PRIORITY, -1, 1.0
     )
     collector.attach(model)
+    if network is not None:
+        # Imported here: it includes this module's features, which `bind` made known.
+        from cosolve.plugins.scip.native_rule import NativeRule
+
+        NativeRule(model, network, priority=COLLECTOR_PRIORITY - 1, audit=False)
     model.optimize()
     if collector.fault is not None:
         raise collector.fault

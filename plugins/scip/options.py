@@ -37,3 +37,25 @@ class ScipOptions(Options):
 
     quiet: bool = True
     cpu_clock: bool = False
+
+
+class GuideTrainingOptions(Options):
+    """The `[problem]` table of the problem `branching`, which `cosolve train` trains.
+
+    Attributes:
+        instances: Folder of instances of one kind: MPS, LP, CIP, ZPL or OPB files, also gzipped, in sub-folders too.
+        jobs: Processes that collect labels; 0 for one on each core.
+        settings: Root settings from the portfolio, with the rule that takes over where the guide does not decide.
+        passes: Passes of label collection; in a second one the guide of the first branches (DAgger).
+        fits: Networks that are fitted from different starts; the best on the held-back instances is kept.
+        validation_instances: Held-back instances that are solved by SCIP's default, the settings alone and the guide.
+        envelope_instances: Instances that the range is measured on in which the guide may be used.
+    """
+
+    instances: Path
+    jobs: Annotated[int, Field(ge=0)] = 0
+    settings: str = "lean+pscost"
+    passes: Annotated[int, Field(ge=1, le=3)] = 1
+    fits: Annotated[int, Field(ge=1)] = 2
+    validation_instances: Annotated[int, Field(ge=0)] = 12
+    envelope_instances: Annotated[int, Field(ge=1)] = 40

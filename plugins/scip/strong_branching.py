@@ -11,8 +11,10 @@ from cosolve.core.arrays import Array
 from cosolve.plugins.scip import symbols as scip_h
 from cosolve.plugins.scip.compiled import compiled
 from cosolve.plugins.scip.memory import load_pointer
+from numba import types
 
 _NO_LIMIT = 2**31 - 1
+_CLOCK = types.ExternalFunction("clock", types.int64())
 
 startStrongbranch, endStrongbranch = scip_h.SCIPstartStrongbranch, scip_h.SCIPendStrongbranch
 getVarStrongbranchFrac, getBranchScore = scip_h.SCIPgetVarStrongbranchFrac, scip_h.SCIPgetBranchScore
@@ -20,8 +22,10 @@ getLPObjval = scip_h.SCIPgetLPObjval
 
 
 @compiled
-def strong_branching(scip: int, variables: int, n: int, gap: float, scores: Array, gains: Array) -> bool:
-    """Score all candidates of the current node by strong branching; False when the linear solver failed.
+def strong_branching(
+    scip: int, variables: int, n: int, gap: float, scores: Array, gains: Array, microseconds: int
+) -> bool:
+    """Score all candidates of the current node by strong branching; False when it failed or took too long.
 
     Args:
         scip: Address of the SCIP structure.
@@ -30,6 +34,7 @@ def strong_branching(scip: int, variables: int, n: int, gap: float, scores: Arra
         gap: What the gain of a child that can be cut off counts as.
         scores: Filled; shape (n,).
         gains: Filled with the gains of the down and up child; shape (n, 2).
+        microseconds: CPU time that it may take.
     """
     bound = getLPObjval(scip)
     reals = np.zeros(2)
@@ -38,12 +43,13 @@ def strong_branching(scip: int, variables: int, n: int, gap: float, scores: Arra
     if startStrongbranch(scip, 0) != 1:
         return False
     good = True
+    latest = _CLOCK() + microseconds
     for k in range(n):
         variable = load_pointer(variables, k)
         code = getVarStrongbranchFrac(
             scip, variable, _NO_LIMIT, 1, r, r + 8, f, f + 4, f + 8, f + 12, f + 16, f + 20, f + 24
         )
-        if code != 1 or flags[6] != 0:
+        if code != 1 or flags[6] != 0 or _CLOCK() > latest:
             good = False
             break
         for side in range(2):

@@ -96,3 +96,13 @@ def test_the_script_of_the_readme_is_short_and_runs(tmp_path):
     accepted = re.search(r"(\d+) of 100 steps", run(found[0], tmp_path))
     assert accepted
     assert int(accepted.group(1)) >= 1  # how many depends on the governor, which reads clocks
+
+
+def test_the_tutorial_of_scip_runs_and_its_script_is_short(tmp_path):
+    pytest.importorskip("pyscipopt")
+    page = DOCS / "tutorial" / "guide_my_mips.md"
+    output = run("\n\n".join(blocks(page)), tmp_path)
+    assert re.search(r"optimal \d+ decisions, 0 left to SCIP", output)
+    assert "SCIP ended with the status 'optimal'" in output
+    script_of_user = re.findall(r"^```\{code-block\} python\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
+    assert code_lines(script_of_user[-1]) <= 10
