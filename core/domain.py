@@ -84,7 +84,8 @@ class Domain:
         if (self.low == -math.inf and self.high == math.inf) or not values.size:
             return
         least, most = float(values.min()), float(values.max())
-        if not (self.low <= least and most <= self.high):  # NaN is refused, too
+        # The bounds as this precision rounds them; NaN is refused, too.
+        if not (float(dtype.type(self.low)) <= least and most <= float(dtype.type(self.high))):
             raise BadInputError(
                 f"{who}: the values of {what} must lie in [{self.low:g}, {self.high:g}], got [{least:g}, {most:g}]"
             )

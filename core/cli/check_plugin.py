@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 EXAMPLES = """\b
 Examples:
   cosolve check-plugin my_plugin
-  cosolve check-plugin my_plugin --one-rank -v
+  cosolve check-plugin my_plugin --ranks 1 -v
   cosolve check-plugin my_plugin --json findings.json
 
 \b
@@ -26,10 +26,16 @@ Exits with 0 when all checks passed, 2 for an unknown name, 4 when a check faile
 
 @click.command("check-plugin", epilog=EXAMPLES)
 @click.argument("names", metavar="NAME...", nargs=-1)
-@click.option("--one-rank", is_flag=True, help="Do not start mpirun for ranks 2 and 3.")
+@click.option(
+    "--ranks",
+    type=click.IntRange(min=1),
+    default=3,
+    show_default=True,
+    help="Most ranks that mpirun is started for; 1 does without.",
+)
 @click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write every finding as JSON.")
 @verbose_option
-def check_plugin(names: tuple[str, ...], one_rank: bool, json_path: Path | None, verbose: int) -> None:
+def check_plugin(names: tuple[str, ...], ranks: int, json_path: Path | None, verbose: int) -> None:
     """Put an installed plugin through the conformance kit of each role that it offers.
 
     The checks: contract, valid and nearly valid inputs drawn from the declared domain, float32 and float64, gradients
@@ -53,9 +59,7 @@ def check_plugin(names: tuple[str, ...], one_rank: bool, json_path: Path | None,
     out = console()
     found: dict[str, list[Finding]] = defaultdict(list)
     with out.status("checking") as status:
-        told = check_plugins(
-            registry, plugins, several_ranks=not one_rank, tell=lambda what: status.update(f"checking {what}")
-        )
+        told = check_plugins(registry, plugins, most_ranks=ranks, tell=lambda what: status.update(f"checking {what}"))
         for plugin, finding in told:
             found[plugin].append(finding)
     for plugin, findings in found.items():

@@ -11,7 +11,7 @@ from cosolve.core.errors import BadInputError, PluginError, unknown_name
 from cosolve.core.registry import Offer, Registry
 from cosolve.core.testing.checking import Finding, kit_of, run_kit, run_probe, run_trial
 from cosolve.core.testing.plugin_contract import PluginContract
-from cosolve.core.testing.ranks import check_on_ranks, subject_of
+from cosolve.core.testing.ranks import MOST_RANKS, check_on_ranks, subject_of
 from cosolve.core.wording import ended
 
 
@@ -45,7 +45,7 @@ def check_plugins(
     registry: Registry,
     plugins: Sequence[Plugin],
     *,
-    several_ranks: bool = True,
+    most_ranks: int = MOST_RANKS,
     tell: Callable[[str], None] | None = None,
 ) -> Iterator[tuple[str, Finding]]:
     """Check plugins and all that they offer (collective over the ranks of this job).
@@ -53,7 +53,7 @@ def check_plugins(
     Args:
         registry: What is known of plugins.
         plugins: Which to check.
-        several_ranks: Whether to start mpirun for ranks 2 and 3.
+        most_ranks: Largest number of ranks that mpirun is started for; 1 does without.
         tell: Called with the subject that comes next.
 
     Yields:
@@ -87,20 +87,20 @@ def check_plugins(
             continue
         for finding in run_kit(kit, subject):
             yield offer.plugin, finding
-        if world().Get_size() > 1 or not several_ranks:
+        if world().Get_size() > 1 or most_ranks < 2:
             continue
         alone[subject], reason = run_probe(kit, subject)
         if reason:
             yield offer.plugin, Finding(subject, "ranks", "answers for a comparison of ranks", "failed", reason)
         elif kit().serial:
             reason = "its entry says that it works on one rank only (`serial`)"
-            yield offer.plugin, Finding(subject, "ranks", "on 2 and 3 ranks", "left out", reason)
+            yield offer.plugin, Finding(subject, "ranks", "on several ranks", "left out", reason)
         else:
             parallel[subject] = offer
     if parallel:
         if tell is not None:
-            tell("2 and 3 ranks")
-        for finding in check_on_ranks(list(parallel.values()), alone):
+            tell("several ranks")
+        for finding in check_on_ranks(list(parallel.values()), alone, most=most_ranks):
             owner = parallel.get(finding.subject)
             yield owner.plugin if owner else plugins[0].name, finding
 

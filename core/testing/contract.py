@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal, TypeVar, get_args
 
 import numpy as np
 from cosolve.core.arrays import Array
-from cosolve.core.communicator import Communicator, world
+from cosolve.core.communicator import Communicator, SerialCommunicator, world
 from cosolve.core.entries import Entry
 from cosolve.core.testing.unimplemented import unimplemented
 
@@ -37,19 +37,21 @@ class Contract:
     Attributes:
         entry: The entry whose object is tested; None where a test makes the object itself.
         empty_rank: Whether the last rank is to own nothing.
+        only_this_rank: Whether each rank is to work alone, to have answers to compare with.
         rank_rtol: How far answers may differ between numbers of ranks, relative to the largest value.
         calls: Calls over which memory may not grow.
     """
 
     entry: ClassVar[Entry | None] = None
     empty_rank: bool = False
+    only_this_rank: bool = False
     rank_rtol: float = 1e-10
     calls: int = 200
 
     @property
     def comm(self) -> Communicator:
-        """All ranks of the job."""
-        return world()
+        """All ranks of the job; this one alone where `only_this_rank` says so."""
+        return SerialCommunicator() if self.only_this_rank else world()
 
     @property
     def without_values(self) -> int | None:

@@ -13,18 +13,32 @@ from cosolve.core.query import Query, Snapshot
 from cosolve.core.session import Session
 from cosolve.core.solver import Solver
 from cosolve.core.surrogate import Surrogate
-from cosolve.core.testing.faults import KINDS, Fault
+from cosolve.core.testing.faults import CATALOGUE, Fault, FaultRole
+from cosolve.core.verdict import Grade
 from cosolve.core.verifier import Verifier
 
 STEPS = 3
 _DEADLINE = 0.05
 _ASLEEP = 0.1
+_LIES = ("plausible", "slight", "other_rank", "random")
+_ON_SEVERAL_RANKS = ("exception", "nan", "other_rank")
 
 
-def faults(ranks: int) -> Iterator[Fault]:
-    """Yield each kind of fault, at step 1 on the last rank."""
-    for kind in KINDS:
-        yield Fault(kind, ranks - 1, (1,), seconds=_ASLEEP)
+def faults(role: FaultRole, ranks: int, *, lies: bool = True) -> Iterator[Fault]:
+    """Yield the faults of the catalogue that a run survives in this process, at step 1 on the last rank.
+
+    What blocks for ever is left to `cosolve bench faults`, and so is most of what several ranks do not change.
+
+    Args:
+        role: Who fails.
+        ranks: Number of ranks.
+        lies: Whether plausible wrong answers are among them: only a certified verdict is promised to see those.
+    """
+    for kind in CATALOGUE.values():
+        left_out = kind.blocks or kind.needs or role not in kind.roles or ranks < kind.ranks
+        if left_out or (ranks > 1 and kind.name not in _ON_SEVERAL_RANKS) or (not lies and kind.name in _LIES):
+            continue
+        yield Fault(kind.name, ranks - 1, (1,), seconds=_ASLEEP)
 
 
 def classical_run(solver: Solver, start: Query, steps: int = STEPS) -> list[Array]:
@@ -93,7 +107,9 @@ def last_question(solver: Solver, start: Query, steps: int = STEPS) -> Query:
     return query
 
 
-def check_run(outcomes: Sequence[Outcome], states: Sequence[Array], rtol: float, what: str, solver: Solver) -> None:
+def check_run(
+    outcomes: Sequence[Outcome], states: Sequence[Array], start: Query, rtol: float, what: str, solver: Solver
+) -> None:
     """Check that a run ended with the classical answer (collective).
 
     Raises:
@@ -105,8 +121,23 @@ def check_run(outcomes: Sequence[Outcome], states: Sequence[Array], rtol: float,
     apart = float(np.max(np.abs(outcomes[-1].value - states[-1]), initial=0.0))
     scale = max(*solver.comm.allgather(mine), 1e-300)
     away = max(solver.comm.allgather(apart)) / scale
-    if not away <= rtol:
+    # A loose tolerance lets two right answers differ: what counts then is that each passes the solver's own test.
+    if not away <= rtol and not _each_passes(outcomes, start, solver):
         sources = ", ".join(outcome.source for outcome in outcomes)
         raise AssertionError(
             f"{what}: the run ends {away:.3g} away from the classical answer (allowed {rtol:g}; computed by {sources})"
         )
+
+
+def _each_passes(outcomes: Sequence[Outcome], start: Query, solver: Solver) -> bool:
+    """Return whether each value passes the solver's measure, or was vouched for by an estimate (collective)."""
+    states = [start.state, *(outcome.value for outcome in outcomes)]
+    for query, outcome in zip(_questions(start, states, len(outcomes)), outcomes, strict=True):
+        estimated = (
+            outcome.verdict is not None and outcome.verdict.accepted and outcome.verdict.grade is Grade.ESTIMATED
+        )
+        if estimated or "/" in outcome.source:  # smaller steps answer another question
+            continue
+        if not solver.measure(query, outcome.value).ratio <= 1.0 + 1e-6:
+            return False
+    return True

@@ -1,6 +1,6 @@
-"""Runs conformance kits under mpirun on two and three ranks, and survives whatever hangs or dies there.
+"""Runs conformance kits under mpirun on several ranks, and survives whatever hangs or dies there.
 
-`python -m cosolve.core.testing.ranks FOLDER SECONDS PLUGIN/ROLE/ENTRY...` is what each rank runs. Each rank writes what
+`python -m cosolve.core.testing.ranks FOLDER SECONDS LAYOUT PLUGIN/ROLE/ENTRY...` is what each rank runs. Each rank writes what
 it begins and finds to a file of its own, so that the root cause of a dead-lock is known although nobody returns from
 it.
 """
@@ -26,7 +26,7 @@ from cosolve.core.testing.checking import Finding, compare, kit_of, run_kit, run
 from cosolve.core.testing.contract import Contract
 from cosolve.core.watchdog import Watchdog
 
-RANKS: Final = (2, 3)
+MOST_RANKS: Final = 3
 SECONDS: Final = 60.0
 """Longest time of one check on several ranks."""
 
@@ -60,17 +60,22 @@ def launcher() -> str:
 
 
 def check_on_ranks(
-    offers: Sequence[Offer], alone: Mapping[str, dict[str, Array]], *, seconds: float = SECONDS
+    offers: Sequence[Offer],
+    alone: Mapping[str, dict[str, Array]],
+    *,
+    most: int = MOST_RANKS,
+    seconds: float = SECONDS,
 ) -> Iterator[Finding]:
-    """Run the kits of several offers under mpirun on two and on three ranks, and compare their answers with one rank's.
+    """Run the kits of several offers under mpirun on 2 to `most` ranks, and compare their answers with one rank's.
 
     Args:
         offers: What is checked; all that can work on several ranks.
         alone: What each answers on one rank, by subject, see `run_probe`.
+        most: Largest number of ranks; there the last rank owns nothing.
         seconds: Longest time of one check.
     """
     mpirun = launcher()
-    for ranks in RANKS:
+    for ranks in range(2, most + 1):
         if not mpirun:
             for offer in offers:
                 reason = "no mpirun and mpi4py here: install both to have ranks 2 and 3 checked"
@@ -78,18 +83,23 @@ def check_on_ranks(
             continue
         waiting = list(offers)
         while waiting:
-            found, waiting = _launched(mpirun, ranks, waiting, alone, seconds)
+            found, waiting = _launched(mpirun, ranks, ranks == most, waiting, alone, seconds)
             yield from found
 
 
 def _launched(
-    mpirun: str, ranks: int, offers: list[Offer], alone: Mapping[str, dict[str, Array]], seconds: float
+    mpirun: str,
+    ranks: int,
+    empty: bool,
+    offers: list[Offer],
+    alone: Mapping[str, dict[str, Array]],
+    seconds: float,
 ) -> tuple[list[Finding], list[Offer]]:
     """Run one job; return what it found, and the offers that are left after one that hung or died."""
     with tempfile.TemporaryDirectory(prefix="cosolve-check-") as name:
         folder = Path(name)
         command = [mpirun, "-n", str(ranks), sys.executable, "-m", "cosolve.core.testing.ranks", str(folder)]
-        command += [str(seconds), *map(address, offers)]
+        command += [str(seconds), "empty" if empty else "even", *map(address, offers)]
         environment = os.environ | _SURROUNDINGS
         done = subprocess.run(
             command, capture_output=True, text=True, check=False, env=environment, stdin=subprocess.DEVNULL
@@ -170,19 +180,27 @@ def _why(told: Sequence[list[dict[str, Any]]], subject: str, check: str, code: i
 
 def main(arguments: Sequence[str]) -> None:
     """Run the kits on this rank (collective)."""
-    folder, seconds = Path(arguments[0]), float(arguments[1])
+    folder, seconds, empty = Path(arguments[0]), float(arguments[1]), arguments[2] == "empty"
     offers = {address(offer): offer for offer in Registry.discover().offers()}
-    chosen = [offers[name] for name in arguments[2:]]
+    chosen = [offers[name] for name in arguments[3:]]
     # Before the watchdog starts: importing a heavy library on all ranks at once takes long.
     kits = [(subject_of(offer), kit_of(offer)) for offer in chosen]
     path = folder / f"rank-{world().Get_rank()}.jsonl"
     with path.open("w", buffering=1, encoding="utf-8") as file, Watchdog(seconds) as watchdog:
         for index, (subject, kit) in enumerate(kits):
             if kit is not None:
-                _check(index, subject, kit, file, folder, watchdog)
+                _check(index, subject, kit, empty, file, folder, watchdog)
 
 
-def _check(index: int, subject: str, kit: type[Contract], file: IO[str], folder: Path, watchdog: Watchdog) -> None:
+def _check(
+    index: int,
+    subject: str,
+    kit: type[Contract],
+    empty: bool,
+    file: IO[str],
+    folder: Path,
+    watchdog: Watchdog,
+) -> None:
     ranks = world().Get_size()
 
     def write(**line: Any) -> None:
@@ -195,8 +213,7 @@ def _check(index: int, subject: str, kit: type[Contract], file: IO[str], folder:
     def note(check: str, reason: str) -> None:
         write(local=[subject, check], reason=reason)
 
-    # The rank that owns nothing is the last of three; on two ranks all own some.
-    for finding in run_kit(kit, subject, begin=begin, note=note, empty_rank=ranks == RANKS[-1]):
+    for finding in run_kit(kit, subject, begin=begin, note=note, empty_rank=empty):
         write(finding=asdict(finding))
     for number, words in enumerate(_LAYOUTS):
         check = f"answers on {ranks} ranks {words}are those on one"

@@ -13,6 +13,7 @@ from cosolve.core.query import Query
 from cosolve.core.solver import Solver
 from cosolve.core.testing.contract import Contract, gathered, group
 from cosolve.core.testing.fault_runs import check_run, classical_run, faults, hybrid_run
+from cosolve.core.testing.faults import plant
 from cosolve.core.testing.faulty_parts import OracleSurrogate
 from cosolve.core.testing.mean_field import RatioVerifier
 from cosolve.core.testing.memory import growth
@@ -177,14 +178,15 @@ class SolverContract(Contract):
             memory = {name: values.copy() for name, values in solver.memory().items()}
             states = classical_run(solver, start)
             answers = {"answer": lambda query: states[query.step + 1], "lie": lambda query: query.state + 1.0}
-            for fault in faults(self.comm.Get_size()):
+            for fault in faults("surrogate", self.comm.Get_size()):
                 solver.restore(memory)
-                oracle = OracleSurrogate(answers["answer"], self.comm, fault=fault)
-                outcomes = hybrid_run(solver, RatioVerifier(), [oracle], start, impatient=True)
-                check_run(outcomes, states, self.fault_rtol, f"{fault.kind} in the proposal", solver)
+                oracle = OracleSurrogate(answers["answer"], self.comm)
+                with plant(oracle, fault, self.comm):
+                    outcomes = hybrid_run(solver, RatioVerifier(), [oracle], start, impatient=True)
+                check_run(outcomes, states, start, self.fault_rtol, f"{fault.kind} in the proposal", solver)
             solver.restore(memory)
             outcomes = hybrid_run(solver, RatioVerifier(), [OracleSurrogate(answers["lie"], self.comm)], start)
-            check_run(outcomes, states, self.fault_rtol, "a lie of the surrogate", solver)
+            check_run(outcomes, states, start, self.fault_rtol, "a lie of the surrogate", solver)
 
     @group("ranks")
     def test_a_rank_that_owns_nothing_takes_part(self) -> None:

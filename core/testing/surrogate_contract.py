@@ -14,8 +14,8 @@ from cosolve.core.surrogate import StoredSurrogate, Surrogate
 from cosolve.core.testing import inputs
 from cosolve.core.testing.contract import Contract, gathered, group
 from cosolve.core.testing.fault_runs import check_run, classical_run, faults, hybrid_run, last_question
-from cosolve.core.testing.faulty_parts import FaultyVerifier
-from cosolve.core.testing.mean_field import MeanFieldSolver
+from cosolve.core.testing.faults import plant
+from cosolve.core.testing.mean_field import MeanFieldSolver, RatioVerifier
 from cosolve.core.testing.memory import growth
 from cosolve.core.testing.unimplemented import unimplemented
 
@@ -32,6 +32,8 @@ class SurrogateContract(Contract):
 
     differentiable = False
     finite_difference_rtol = 1e-5
+    any_size = True
+    """False for one whose states have the size of its training data, so that it refuses others."""
     single_rtol = 1e-3
     """How far the answer to a float32 state may be from that to the same float64 state."""
 
@@ -223,7 +225,7 @@ class SurrogateContract(Contract):
     def test_valid_questions_have_valid_answers(self) -> None:
         surrogate, query = self.ready(), self.query()
         domain = self.domain(surrogate, query)
-        free = self._any_size and type(surrogate).bind is Surrogate.bind
+        free = self.any_size and self._any_size and type(surrogate).bind is Surrogate.bind
         size = domain.size if domain.size is not None or free else query.state.size
 
         def check(drawn: Query) -> None:
@@ -260,7 +262,8 @@ class SurrogateContract(Contract):
         if self.serial:
             self.leave_out("its entry says that it works on one rank only (`serial`)")
             return
-        if surrogate.domain.size is not None or not self._any_size or type(surrogate).bind is not Surrogate.bind:
+        tied = surrogate.domain.size is not None or type(surrogate).bind is not Surrogate.bind
+        if tied or not (self.any_size and self._any_size):
             self.leave_out("its values live on one space, which this rank owns whole")
             return
         history = tuple(replace(snapshot, state=snapshot.state[:0]) for snapshot in query.history)
@@ -279,9 +282,11 @@ class SurrogateContract(Contract):
             return
         start = self.first_question(solver)
         states = classical_run(solver, start)
-        for fault in faults(self.comm.Get_size()):
-            outcomes = hybrid_run(solver, FaultyVerifier(fault), [self.make()], start, impatient=True)
-            check_run(outcomes, states, 1e-6, f"{fault.kind} in the verifier", solver)
+        for fault in faults("verifier", self.comm.Get_size(), lies=False):
+            verifier = RatioVerifier()
+            with plant(verifier, fault, self.comm):
+                outcomes = hybrid_run(solver, verifier, [self.make()], start, impatient=True)
+            check_run(outcomes, states, start, 1e-6, f"{fault.kind} in the verifier", solver)
         solver.close()
 
     def trial(self) -> None:

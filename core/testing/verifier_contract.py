@@ -12,6 +12,7 @@ from cosolve.core.query import Query
 from cosolve.core.solver import Solver
 from cosolve.core.testing.contract import Contract, group
 from cosolve.core.testing.fault_runs import check_run, classical_run, faults, hybrid_run
+from cosolve.core.testing.faults import plant
 from cosolve.core.testing.faulty_parts import OracleSurrogate
 from cosolve.core.testing.mean_field import MeanFieldSolver
 from cosolve.core.testing.memory import growth
@@ -202,15 +203,16 @@ class VerifierContract(Contract):
         start, _ = self.good(solver)
         states = classical_run(solver, start)
         verifier = self.make()
-        for fault in faults(self.comm.Get_size()):
-            oracle = OracleSurrogate(lambda query: states[query.step + 1], self.comm, fault=fault)
-            outcomes = hybrid_run(solver, verifier, [oracle], start, impatient=True)
-            check_run(outcomes, states, 1e-5, f"{fault.kind} in the proposal", solver)
+        for fault in faults("surrogate", self.comm.Get_size(), lies=verifier.grade is Grade.CERTIFIED):
+            oracle = OracleSurrogate(lambda query: states[query.step + 1], self.comm)
+            with plant(oracle, fault, self.comm):
+                outcomes = hybrid_run(solver, verifier, [oracle], start, impatient=True)
+            check_run(outcomes, states, start, 1e-5, f"{fault.kind} in the proposal", solver)
         if verifier.grade is Grade.CERTIFIED:
             for error in (1e3, 1.0, 1e-3):
                 liar = OracleSurrogate(lambda query: states[query.step + 1], self.comm, error=error)
                 outcomes = hybrid_run(solver, verifier, [liar], start)
-                check_run(outcomes, states, 1e-5, f"a lie that is {error:g} off", solver)
+                check_run(outcomes, states, start, 1e-5, f"a lie that is {error:g} off", solver)
         solver.close()
 
     def trial(self) -> None:

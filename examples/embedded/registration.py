@@ -9,6 +9,7 @@ PROBLEMS = (
         name="embedded",
         summary="dosed reaction-diffusion on a square, fully implicit, random parameters and doses (numba)",
         factory="cosolve.examples.embedded.problem:EmbeddedProblem",
+        contract="cosolve.examples.contracts:EmbeddedContract",
         options="cosolve.examples.embedded.options:EmbeddedOptions",
         requires=("numba",),
         capabilities=("trainable", "serial"),

@@ -43,7 +43,8 @@ def cosolve_surrogates() -> list[Entry]:
             summary="the stored state with the nearest parameters and time",
             factory=f"{_HERE}.nearest_snapshot:NearestSnapshot",
             baseline=True,
-            capabilities=("trainable", "stored"),
+            capabilities=("trainable", "stored", "serial"),
+            contract=f"{_HERE}.contract:NearestSnapshotContract",
         ),
         Entry(
             name="pod_gp",

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 from cosolve.core.arrays import Array
-from cosolve.core.errors import BadInputError
+from cosolve.core.errors import BadInputError, ModelMismatchError
 from cosolve.core.prediction import Prediction
 from cosolve.core.query import Query
 from cosolve.core.surrogate import StoredSurrogate
@@ -69,6 +69,10 @@ class NearestSnapshot(StoredSurrogate):
     def _predict(self, query: Query) -> Prediction:
         if not len(self._states):
             raise BadInputError("nearest_snapshot has no stored states: call `fit` or load a model file")
+        if query.state.size != self._states.shape[1]:
+            raise ModelMismatchError(
+                f"the stored states have {self._states.shape[1]} values, the state has {query.state.size}: store others"
+            )
         # A solve in a sequence has a place in it, not a time.
         time = float(self._keys[0, 0]) if query.transaction == "solve" else query.t_end
         wanted = np.append(time, flat(query.parameters, self.parameters))

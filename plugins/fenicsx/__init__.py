@@ -42,6 +42,7 @@ def cosolve_solvers() -> list[Entry]:
             name="fenicsx",
             summary="your own UFL forms, boundary conditions and spaces as a solver (Newton by PETSc's SNES)",
             factory="cosolve.plugins.fenicsx.form_solver:FormSolver",
+            contract="cosolve.plugins.fenicsx.contract:FormSolverContract",
             requires=("dolfinx", "petsc4py", "mpi4py"),
             capabilities=("certified", "mpi"),
         )

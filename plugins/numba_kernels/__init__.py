@@ -17,6 +17,7 @@ def cosolve_solvers() -> list[Entry]:
             summary="2D implicit nonlinear reaction-diffusion on a square grid: Newton, multigrid-preconditioned CG",
             factory="cosolve.plugins.numba_kernels.reaction_diffusion:ReactionDiffusion",
             options="cosolve.plugins.numba_kernels.options:ReactionDiffusionOptions",
+            contract="cosolve.plugins.numba_kernels.contract:ReactionDiffusionContract",
             requires=("numba",),
             capabilities=("residual", "serial"),
         ),

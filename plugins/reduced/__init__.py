@@ -16,12 +16,14 @@ def cosolve_surrogates() -> list[Entry]:
             name="pod_ridge",
             summary="POD modes with coefficients by polynomial ridge regression on state, parameters and schedules",
             factory="cosolve.plugins.reduced.pod_ridge:PodRidge",
-            capabilities=("trainable", "stored", "jvp", "vjp", "mesh-transferable"),
+            capabilities=("trainable", "stored", "jvp", "vjp", "mesh-transferable", "serial"),
+            contract="cosolve.plugins.reduced.contract:PodRidgeContract",
         ),
         Entry(
             name="dmd",
             summary="dynamic mode decomposition: the best linear map from state to next state on POD modes",
             factory="cosolve.plugins.reduced.dmd:Dmd",
-            capabilities=("trainable", "stored", "jvp", "vjp"),
+            capabilities=("trainable", "stored", "jvp", "vjp", "serial"),
+            contract="cosolve.plugins.reduced.contract:DmdContract",
         ),
     ]

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 from cosolve.core.arrays import Array
-from cosolve.core.errors import BadInputError
+from cosolve.core.errors import BadInputError, ModelMismatchError
 from cosolve.core.prediction import Prediction
 from cosolve.core.query import Query
 from cosolve.core.surrogate import StoredSurrogate
@@ -76,7 +76,12 @@ class Dmd(StoredSurrogate):
 
     def _predict(self, query: Query) -> Prediction:
         power, shift = self._power(query)
-        coefficients = self._modes @ (self.transform.forward(query.state) - self._mean)
+        values = self.transform.forward(query.state)
+        if values.shape != self._mean.shape:
+            raise ModelMismatchError(
+                f"the modes have {self._mean.size} values, the state has {values.size}: train anew"
+            )
+        coefficients = self._modes @ (values - self._mean)
         value = self.transform.backward(self._mean + (power @ coefficients + shift) @ self._modes, len(query.state))
         return Prediction(value.astype(query.state.dtype, copy=False))
 

@@ -50,6 +50,7 @@ def cosolve_verifiers() -> list[Entry]:
             summary="conserved quantities kept, decaying ones not risen (may only reject)",
             factory=f"{_HERE}.invariants:Invariants",
             options=f"{_HERE}.options:InvariantsOptions",
+            contract=f"{_HERE}.contract:InvariantsContract",
             capabilities=("may-only-reject",),
         ),
         Entry(
@@ -57,18 +58,21 @@ def cosolve_verifiers() -> list[Entry]:
             summary="parameters inside the ranges of the training data (may only reject)",
             factory=f"{_HERE}.envelope:Envelope",
             options=f"{_HERE}.options:EnvelopeOptions",
+            contract=f"{_HERE}.contract:EnvelopeContract",
             capabilities=("may-only-reject",),
         ),
         Entry(
             name="all_of",
             summary="accepts when one member vouches and none objects; the most severe verdict decides",
             factory=f"{_HERE}.composition:AllOf",
+            contract=f"{_HERE}.contract:AllOfContract",
             options=f"{_HERE}.options:CompositionOptions",
         ),
         Entry(
             name="first_of",
             summary="the first member that accepts decides; else the mildest verdict",
             factory=f"{_HERE}.composition:FirstOf",
+            contract=f"{_HERE}.contract:FirstOfContract",
             options=f"{_HERE}.options:CompositionOptions",
         ),
     ]

@@ -270,7 +270,7 @@ class Planted(Decay):
 
     def _step(self, query, x0):
         self.steps += 1
-        return SolveResult(query.state / (1 + query.dt) + 1e-12 * self.steps, converged=True, iterations=1)
+        return SolveResult(query.state / (1 + query.dt) + 6e-12 * self.steps, converged=True, iterations=1)
 """,
         "determinism",
     ),

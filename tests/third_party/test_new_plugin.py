@@ -52,7 +52,7 @@ def test_all_show_up_in_the_table(written: Path, fresh: Environment) -> None:
 
 
 def test_all_pass_check_plugin(written: Path, fresh: Environment) -> None:
-    done = fresh.run("cosolve", "check-plugin", *NAMES.values(), "--one-rank")
+    done = fresh.run("cosolve", "check-plugin", *NAMES.values(), "--ranks", "1")
     assert done.returncode == 0, done.stdout + done.stderr
     for name in NAMES.values():
         assert f"{name}: " in done.stdout

@@ -1,0 +1,78 @@
+"""What `cosolve check-plugin` needs to know to make these objects."""
+
+from __future__ import annotations
+
+import torch
+from cosolve.core.query import Query
+from cosolve.core.testing import StoredSurrogateContract, SurrogateContract
+from cosolve.core.testing.mean_field_runs import mean_field_places, mean_field_runs
+from cosolve.core.training_data import TrainingData
+from cosolve.plugins.pytorch.basis_surrogate import BasisSurrogate
+from cosolve.plugins.pytorch.basis_training import train_basis_surrogate
+from cosolve.plugins.pytorch.deeponet import DeepONet
+from cosolve.plugins.pytorch.deeponet_surrogate import DeepONetSurrogate
+from cosolve.plugins.pytorch.features import FeatureMap
+from cosolve.plugins.pytorch.module_surrogate import TorchSurrogate
+from cosolve.plugins.pytorch.options import BasisOptions
+from torch import nn
+
+
+def _pointwise(state: torch.Tensor, query: Query) -> torch.Tensor:
+    """Return the state as one row for each point, in the precision of the module."""
+    return state.reshape(-1, 1).to(torch.float64)
+
+
+class ModuleContract(SurrogateContract):
+    """A small network of the value at each point."""
+
+    differentiable = True
+
+    def make(self) -> TorchSurrogate:
+        """Return the module as a surrogate."""
+        torch.manual_seed(0)
+        layers = [nn.Linear(1, 4, dtype=torch.float64), nn.Tanh(), nn.Linear(4, 1, dtype=torch.float64)]
+        return TorchSurrogate(nn.Sequential(*layers), _pointwise, residual=True)
+
+
+class BasisContract(StoredSurrogateContract):
+    """Trained for a moment on runs of the mean-field problem."""
+
+    differentiable = True
+    rank_rtol = 1e-9
+
+    def make(self) -> BasisSurrogate:
+        """Return a trained one."""
+        runs = mean_field_runs()
+        data = TrainingData(training=tuple(runs[2:]), validation=tuple(runs[:2]))
+        options = BasisOptions(modes=2, state_modes=2, time=False, width=8, epochs=3)
+        return train_basis_surrogate(data, mean_field_places(), options)[0]
+
+    def test_file_round_trip_gives_the_same_answer(self) -> None:
+        """Placed before it is asked: a file holds no mesh."""
+        surrogate, query = self.make(), self.query()
+        again = type(surrogate).from_file(surrogate.tensors(), surrogate.settings())
+        again.place(mean_field_places())
+        assert (again.predict(query).value == surrogate.predict(query).value).all(), "its file gives another answer"
+
+
+class DeepONetContract(StoredSurrogateContract):
+    """Untrained, with sensors at some of the points."""
+
+    differentiable = True
+    rank_rtol = 1e-9
+
+    def make(self) -> DeepONetSurrogate:
+        """Return one placed where the values live."""
+        torch.manual_seed(0)
+        places = mean_field_places()
+        model = DeepONet(5, 1, width=8, depth=1, terms=4, dtype=torch.float64)
+        surrogate = DeepONetSurrogate(model, places[::8], FeatureMap((), time=False))
+        surrogate.place(places)
+        return surrogate
+
+    def test_file_round_trip_gives_the_same_answer(self) -> None:
+        """Placed before it is asked: a file holds no mesh."""
+        surrogate, query = self.make(), self.query()
+        again = type(surrogate).from_file(surrogate.tensors(), surrogate.settings())
+        again.place(mean_field_places())
+        assert (again.predict(query).value == surrogate.predict(query).value).all(), "its file gives another answer"
