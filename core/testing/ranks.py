@@ -1,8 +1,8 @@
 """Runs conformance kits under mpirun on several ranks, and survives whatever hangs or dies there.
 
-`python -m cosolve.core.testing.ranks FOLDER SECONDS LAYOUT PLUGIN/ROLE/ENTRY...` is what each rank runs. Each rank writes what
-it begins and finds to a file of its own, so that the root cause of a dead-lock is known although nobody returns from
-it.
+`python -m cosolve.core.testing.ranks FOLDER SECONDS LAYOUT PLUGIN/ROLE/ENTRY...` is what each rank runs. Each rank
+writes what it begins and finds to a file of its own, so that the root cause of a dead-lock is known although nobody
+returns from it.
 """
 
 from __future__ import annotations
