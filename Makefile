@@ -48,6 +48,7 @@ docs: setup  ## the documentation as HTML in docs/_build, warnings are errors
 bench: setup  ## the benches in their quick form, JSON in runs/bench (SEED=n draws the unseen cases)
 	@mkdir -p runs/bench
 	@$(COSOLVE) bench overhead --quick --seed $(SEED) --json runs/bench/overhead.json
+	@$(COSOLVE) bench cylinder --quick --seed $(SEED) --json runs/bench/cylinder.json
 	@$(COSOLVE) bench time-loop --quick --seed $(SEED) --json runs/bench/time-loop.json
 
 clean:  ## remove the environment, caches and runs

@@ -48,6 +48,11 @@ HEADLINES = {
         "overhead_ms_per_step": "cosolve's own time per step, ms",
         "overhead_share_of_10ms": "its share of a step of 10 ms",
     },
+    "cylinder": {
+        "cost_ratio_vs_classical": "flow past a cylinder, where no surrogate pays: CPU time over the classical run's",
+        "accepted_bad": "accepted steps whose residual is above the tolerance",
+        "lift_error": "largest lift against the reference",
+    },
 }
 """Metrics of the README's table, with their words."""
 FULL = ".full.json"

@@ -1,4 +1,4 @@
-"""The flow's surrogate: POD modes of velocity, increment and pressure jointly, their coefficients by a small network.
+"""The flow's surrogate: POD modes of the change of velocity, increment and pressure jointly, times a small network.
 
 The modes are stored at the nodes of the mesh that `cosolve.examples.cylinder.mesh` builds, which need not be stored
 themselves, in half precision: a proposal errs by far more. They serve any numbering and partition of that mesh.
@@ -61,15 +61,15 @@ def drive(parameters: Mapping[str, Any], t_end: float) -> FloatArray:
 
 
 class CylinderSurrogate(StoredSurrogate):
-    """Proposes the next state from the inflow and from the coefficients of the last two velocities.
+    """Proposes the next state from the inflow and from the coefficients of the last velocity and of its last change.
 
-    What the network sees of the velocities are their least-squares coefficients, for which the ranks add one short
-    vector: `collective`. What a step only moves back it copies.
+    What the network sees of both are least-squares coefficients, for which the ranks add one short vector:
+    `collective`. What it answers is the change that a step makes; what a step only moves back is copied.
 
     Args:
         side: Cells across the channel of the training mesh.
-        modes: Shape `(1 + k, 2 (n_u + n_p))`, the mean first; two components, increment and pressure, in the order of
-            `nodes_of(side)`, each field divided by its scale.
+        modes: Of the change, shape `(1 + k, 2 (n_u + n_p))`, the mean first; two components, increment and pressure, in
+            the order of `nodes_of(side)`, each field divided by its scale.
         scales: Scale of velocity, increment and pressure.
         network: Features to coefficients.
     """
@@ -138,20 +138,20 @@ class CylinderSurrogate(StoredSurrogate):
         features = self.features(query)
         with torch.inference_mode():
             coefficients = self.network(torch.from_numpy(features)).numpy()
-        new = self._rows[0] + coefficients @ self._rows[1:]
+        new = self._layout.new(query.state) + self._rows[0] + coefficients @ self._rows[1:]
         return Prediction(self._layout.after(query.state, new))
 
     def features(self, query: Query) -> FloatArray:
-        """Return what the network sees (collective): inflow, coefficients of the velocity and of its last change."""
+        """Return what the network sees (collective): inflow, coefficients of velocity and of its last change."""
         assert self._layout is not None
         velocities = self._layout.velocities(query.state)
         newest, before = velocities[0].ravel(), velocities[1].ravel()
-        seen = np.stack([newest - self._mean, newest - before])
+        seen = np.stack([newest, newest - before - self._mean])
         found = self._sum(seen @ self._velocity_rows.T) @ self._projector
-        return np.concatenate([drive(query.parameters, query.t_end), found[0], found[1] / query.dt])
+        return np.concatenate([drive(query.parameters, query.t_end), *found])
 
     def projector(self) -> Callable[[FloatArray], FloatArray]:
-        """Return a function from what a step computes to its coefficients, by least squares over scaled fields.
+        """Return a function from the change in a step to its coefficients, by least squares over scaled fields.
 
         Serial: for training.
         """
@@ -160,7 +160,7 @@ class CylinderSurrogate(StoredSurrogate):
         weights = np.repeat(1.0 / self.scales, sizes)
         scaled = self._rows[1:] * weights
         inverse = np.linalg.pinv(scaled @ scaled.T, hermitian=True)
-        return lambda new: inverse @ (scaled @ ((new - self._rows[0]) * weights))
+        return lambda change: inverse @ (scaled @ ((change - self._rows[0]) * weights))
 
     # On disk
     def tensors(self) -> Mapping[str, Array]:

@@ -28,7 +28,7 @@ class FlowFit(Options):
     """How the surrogate is fitted.
 
     Attributes:
-        modes: POD modes of a step's unknowns.
+        modes: POD modes of the change in a step.
         quadratic_modes: Leading coefficients whose products are features, too: convection is quadratic.
         width: Width of the network's two hidden layers.
         ridge: Regularisation of the linear part.
@@ -82,7 +82,7 @@ def fit(
         layout, space = solver.layout, solver.space
         training = [pair for run in data.training for pair in pairs_of(run)]
         validation = [pair for run in data.validation for pair in pairs_of(run)]
-        modes, scales = joint_modes(layout, [state for _, state in training], options.modes)
+        modes, scales = joint_modes(layout, training, options.modes)
         progress(0.1, f"{len(modes) - 1} modes of {len(training)} states")
         nodes, pressure_nodes = nodes_of(problem.options.side)
         at, pressure_at = order_at(nodes, space.points), order_at(pressure_nodes, space.pressure_points)
@@ -129,13 +129,19 @@ def fit(
     return Fitted(surrogate, surrogate.name, figures, description["spaces"], description["units"])
 
 
-def joint_modes(layout: Layout, states: Sequence[FloatArray], count: int) -> tuple[FloatArray, FloatArray]:
-    """Return mean and POD modes of what steps compute, fields divided by their scales, and the scales.
+def change(layout: Layout, query: Query, state: FloatArray) -> FloatArray:
+    """Return what a step adds to velocity, increment and pressure, shape `(new_size,)`."""
+    added: FloatArray = layout.new(state) - layout.new(query.state)
+    return added
+
+
+def joint_modes(layout: Layout, pairs: Sequence[tuple[Query, FloatArray]], count: int) -> tuple[FloatArray, FloatArray]:
+    """Return mean and POD modes of the changes in a step, fields divided by their scales, and the scales.
 
     Returns:
         Shape `(1 + k, new_size)`, modes of root mean square 1 over the values, and shape `(3,)`.
     """
-    new = np.array([layout.new(state) for state in states])
+    new = np.array([change(layout, *pair) for pair in pairs])
     ends = np.cumsum([2 * layout.n_u, layout.n_p, layout.n_p])
     scales = np.array([np.sqrt(np.mean(part**2)) for part in np.split(new, ends[:-1], axis=1)])
     for part, scale in zip(np.split(new, ends[:-1], axis=1), scales, strict=True):
@@ -156,7 +162,7 @@ def samples(surrogate: Any, layout: Layout, pairs: Sequence[tuple[Query, FloatAr
 
     projector = surrogate.projector()
     features = np.array([surrogate.features(query) for query, _ in pairs])
-    targets = np.array([projector(layout.new(state)) for _, state in pairs])
+    targets = np.array([projector(change(layout, *pair)) for pair in pairs])
     return torch.from_numpy(features), torch.from_numpy(targets)
 
 
