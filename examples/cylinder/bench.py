@@ -199,7 +199,8 @@ def oracle_run(problem: CylinderProblem, solver: ChannelSolver, windows: Windows
     What such a step costs beside a classical one bounds what any surrogate can gain: nobody can be better or cheaper.
     """
     accepted = judged = bad = 0
-    classical, hybrid = [], []
+    classical: list[float] = []
+    hybrid: list[float] = []
     for first in windows.firsts:
         oracle = planted.Oracle({step: windows.states[step + 1] for step in range(first, first + WINDOW_STEPS)})
         # Asked in every step: what is measured here is the judge, not what asking costs.
