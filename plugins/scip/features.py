@@ -91,7 +91,8 @@ def features(scip: int, variables: int, values: int, fractions: int, n: int, out
     dual = np.zeros(n_rows)
     tight = np.zeros(n_rows)
     norm = np.ones(n_rows)
-    largest_objective, largest_dual = 1e-12, 1e-12
+    places = np.empty(work_of(variables, n), np.int32)  # of each entry's row: asked once, needed twice
+    largest_objective, largest_dual, entry = 1e-12, 1e-12, 0
     for k in range(n):
         variable = load_pointer(variables, k)
         largest_objective = max(largest_objective, abs(varGetObj(variable)))
@@ -100,7 +101,11 @@ def features(scip: int, variables: int, values: int, fractions: int, n: int, out
         for e in range(colGetNNonz(column)):
             row = load_pointer(rows, e)
             place = rowGetLPPos(row)
-            if place < 0 or place >= n_rows:
+            if place >= n_rows:
+                place = -1
+            places[entry] = place
+            entry += 1
+            if place < 0:
                 continue
             touched[place] += 1
             if touched[place] == 1:
@@ -115,11 +120,12 @@ def features(scip: int, variables: int, values: int, fractions: int, n: int, out
     depth = getDepth(scip)
     cutoff = getCutoffbound(scip)
     ratio = 1.0 if cutoff >= infinity(scip) else min(10.0 * gap / max(abs(cutoff), 1e-9), 1.0)
+    entry = 0
     for k in range(n):
         variable = load_pointer(variables, k)
         value, fraction = load_real(values, k), load_real(fractions, k)
         column = varGetCol(variable)
-        rows, coefficients = colGetRows(column), colGetVals(column)
+        coefficients = colGetVals(column)
         degree = max(colGetNLPNonz(column), 1)
         objective = varGetObj(variable)
         sum_z, sum_z2, min_z, max_z = 0.0, 0.0, 1e300, 0.0
@@ -127,8 +133,9 @@ def features(scip: int, variables: int, values: int, fractions: int, n: int, out
         sum_y, max_y, share_y, share_tight = 0.0, 0.0, 0.0, 0.0
         tight_z, tight_q, y_q, tight_norm, seen = 0.0, 0.0, 0.0, 0.0, 0
         for e in range(colGetNNonz(column)):
-            place = rowGetLPPos(load_pointer(rows, e))
-            if place < 0 or place >= n_rows:
+            place = places[entry]
+            entry += 1
+            if place < 0:
                 continue
             size = abs(load_real(coefficients, e))
             z, q, y = length[place], float(touched[place]), size * dual[place]
@@ -195,10 +202,14 @@ def features(scip: int, variables: int, values: int, fractions: int, n: int, out
 @compiled
 def relate(out: Array, n: int) -> None:
     """Fill the relative inputs: each of the first 30 scaled to [0, 1] over the node's candidates."""
+    low, high = out[0, :RELATIVE_COUNT].copy(), out[0, :RELATIVE_COUNT].copy()
+    for k in range(1, n):
+        for j in range(RELATIVE_COUNT):
+            low[j] = min(low[j], out[k, j])
+            high[j] = max(high[j], out[k, j])
     for j in range(RELATIVE_COUNT):
-        low, high = out[0, j], out[0, j]
-        for k in range(1, n):
-            low, high = min(low, out[k, j]), max(high, out[k, j])
-        width = high - low
-        for k in range(n):
-            out[k, RAW_COUNT + j] = (out[k, j] - low) / width if width > 1e-12 else 0.0
+        width = high[j] - low[j]
+        high[j] = 1.0 / width if width > 1e-12 else 0.0
+    for k in range(n):
+        for j in range(RELATIVE_COUNT):
+            out[k, RAW_COUNT + j] = (out[k, j] - low[j]) * high[j]

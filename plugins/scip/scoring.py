@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 from cosolve.core.arrays import Array
 from cosolve.plugins.scip.compiled import compiled
 
@@ -20,24 +21,24 @@ def score_all(inputs: Array, n: int, weights: Array, units: int, scores: Array) 
         scores: Filled; shape (n,).
     """
     m = inputs.shape[1]
-    first = 2 * m
-    bias = first + units * m
-    out = bias + units
-    x = weights[:m].copy()
+    hidden = 2 * m
+    bias = weights[hidden + units * m : hidden + units * m + units]
+    out = weights[hidden + units * m + units :]
+    sums = np.empty(units, np.float32)
     for k in range(n):
+        for u in range(units):
+            sums[u] = bias[u]
         for j in range(m):
             value = (inputs[k, j] - weights[j]) * weights[m + j]
             if not abs(value) < 1e30:  # a NaN fails every comparison
                 return False
-            x[j] = min(max(value, -_CLIP), _CLIP)
-        total = 0.0
+            x = np.float32(min(max(value, -_CLIP), _CLIP))
+            row = weights[hidden + j * units : hidden + (j + 1) * units]
+            for u in range(units):
+                sums[u] += row[u] * x
+        total = np.float32(0.0)
         for u in range(units):
-            row = weights[first + u * m : first + (u + 1) * m]
-            unit = weights[bias + u]
-            for j in range(m):
-                unit += row[j] * x[j]
-            if unit > 0.0:
-                total += weights[out + u] * unit
+            total += out[u] * max(sums[u], np.float32(0.0))
         if not abs(total) < 1e30:
             return False
         scores[k] = total
