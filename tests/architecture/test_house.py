@@ -29,6 +29,13 @@ def test_files_hold_one_idea_each() -> None:
     assert not long, f"over 400 lines: {long}"
 
 
+def test_modules_that_tests_share_have_names_of_their_own() -> None:
+    # Their folders are on one path: of two modules of one name, whoever comes second gets the other's.
+    folders = {path.parent for path in (ROOT / "tests").rglob("conftest.py") if "sys.path" in path.read_text()}
+    names = [path.name for folder in folders for path in folder.glob("*.py") if not path.name.startswith("test_")]
+    assert len(set(names) - {"conftest.py"}) == sum(name != "conftest.py" for name in names), sorted(names)
+
+
 def test_type_ignores_say_why() -> None:
     for path in sources():
         for number, line in enumerate(path.read_text().splitlines(), 1):

@@ -13,9 +13,9 @@ from cosolve.couplings.time_loop import time_loop
 from cosolve.plugins.fenicsx import FormSolver, compat
 from cosolve.testing import SolverContract
 from dolfinx import fem
+from form_problems import heat
 from mpi4py import MPI
 from petsc4py import PETSc
-from problems import heat
 
 LEFT_OUT: Any = object()
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import ufl
 from cosolve.core.errors import BadInputError
-from problems import heat, march
+from form_problems import heat, march
 
 
 def test_mass_is_conserved_and_measured() -> None:

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 import pytest
 from cosolve.core import petsc_database
 from cosolve.core.query import Query
+from form_problems import heat, march, poisson
 from petsc4py import PETSc
-from problems import heat, march, poisson
 
 
 @pytest.fixture

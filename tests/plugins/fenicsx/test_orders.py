@@ -6,8 +6,8 @@ import ufl
 from cosolve.core.query import Query, Snapshot
 from cosolve.plugins.fenicsx import FormSolver, compat
 from dolfinx import fem
+from form_problems import error, heat, march, poisson
 from mpi4py import MPI
-from problems import error, heat, march, poisson
 
 
 @pytest.mark.parametrize(("degree", "order"), [(1, 2.0), (2, 3.0)])

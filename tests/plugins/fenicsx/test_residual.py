@@ -7,8 +7,8 @@ from cosolve.core.errors import BadInputError
 from cosolve.core.query import Query
 from cosolve.plugins.fenicsx import FormSolver, compat
 from dolfinx import fem
+from form_problems import boundary_dofs, heat, march, poisson
 from mpi4py import MPI
-from problems import boundary_dofs, heat, march, poisson
 
 
 def test_the_jacobian_is_the_derivative_of_the_residual() -> None:
