@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from cosolve.core.inference import plan_of
 from cosolve.core.probes import Probe, probe
 from cosolve.core.wording import counted
 
@@ -56,6 +57,7 @@ def examine(environment: Mapping[str, str] = os.environ) -> list[Finding]:
         Finding("mpirun", *_launcher()),
         Finding("threads", "ok", _threads(environment)),
         *_gpus(probes["torch"]),
+        *_inference(probes["torch"], environment),
         *clashes(
             probes,
             environment,
@@ -194,6 +196,19 @@ def _gpus(torch: Probe) -> list[Finding]:
         return [Finding("GPUs", "ok", "none")]
     cure = "install the CUDA build of torch" if torch.state == "ok" else str(_CURES["torch"])
     return [Finding("GPUs", "note", f"{len(listed)} that torch cannot see: {'; '.join(listed)}", cure)]
+
+
+def _inference(torch: Probe, environment: Mapping[str, str]) -> list[Finding]:
+    """Return where the ranks of this node infer, for both ways."""
+    if torch.state != "ok":
+        return []
+    gpus, ranks = len(torch.facts.get("gpus", [])), _ranks(environment)
+    text = environment.get("COSOLVE_TORCH_THREADS") or environment.get("OMP_NUM_THREADS", "").split(",")[0]
+    threads = int(text) if text.isdigit() and int(text) > 0 else 1
+    plans = [plan_of("per_rank", rank, gpus=gpus, threads=threads).as_text() for rank in range(ranks)]
+    leader = plan_of("node_leader", 0, gpus=gpus, threads=threads).as_text()
+    shown = plans if ranks <= 4 else [*plans[:3], f"and so on to rank {ranks - 1}"]
+    return [Finding("inference", "ok", f"per_rank: {'; '.join(shown)}. node_leader: {leader} for all")]
 
 
 def _ranks(environment: Mapping[str, str]) -> int:

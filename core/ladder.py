@@ -14,6 +14,7 @@ from cosolve.core.query import Query, Snapshot
 from cosolve.core.result import Status
 from cosolve.core.solver import Solver, SolveResult
 from cosolve.core.transaction import ContractError, OpenTransaction, check_values
+from cosolve.core.watchdog import Heartbeat
 
 # A corrected value whose own residual is known must meet the tolerance; the slack is for rounding of the ratio.
 _MET = 1.0 + 1e-9
@@ -55,6 +56,7 @@ class Ladder:
         transaction: Restores state and memory before each rung.
         smallest_step_fraction: Smallest step as a fraction of the query's; 1 allows none but the whole step.
         deadline_seconds: A solve that takes longer on some rank counts as failed; None for no deadline.
+        heartbeat: Told ahead of each solve that the run is alive; None tells nobody.
     """
 
     def __init__(
@@ -65,7 +67,9 @@ class Ladder:
         *,
         smallest_step_fraction: float,
         deadline_seconds: float | None,
+        heartbeat: Heartbeat | None = None,
     ) -> None:
+        self._heartbeat = heartbeat
         self._solver = solver
         self._consensus = consensus
         self._transaction = transaction
@@ -169,6 +173,8 @@ class Ladder:
             return result
 
         consensus = self._consensus
+        if self._heartbeat is not None:
+            self._heartbeat.beat()
         try:
             result = consensus.run(
                 self._label, query.step, checked, deadline_seconds=self._deadline, vote=_not_converged

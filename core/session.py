@@ -112,6 +112,7 @@ class Session:
             self.transaction,
             smallest_step_fraction=smallest_step_fraction,
             deadline_seconds=solver_deadline_seconds,
+            heartbeat=heartbeat,
         )
         self._tournament = Tournament()
         self._starts = Starts(solver, self.asking, self._ladder, self.transaction, self._tournament)
@@ -169,6 +170,9 @@ class Session:
             if not any(proposer is bound for bound in self._bound):
                 self.consensus.run(f"surrogate {proposer.name!r}", step, partial(proposer.bind, self.solver))
                 self._bound.append(proposer)
+                placed = proposer.placement()
+                if placed and self.ledger is not None:
+                    self.ledger.write("placement", proposer=proposer.name, **placed)
         self._known = tuple(proposers)
         if self.ledger is not None and not self._fitted:
             label = f"solver {self.solver.name!r}"

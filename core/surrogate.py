@@ -87,6 +87,10 @@ class Surrogate(ABC):
         """Return the transposed derivative of the proposal by `query.state` times `cotangent`. Optional."""
         raise NotImplementedError(f"surrogate {self.name!r} offers no vjp")
 
+    def placement(self) -> Mapping[str, Any]:
+        """Return where this rank infers, as JSON values for the ledger (local); empty where there is no choice."""
+        return {}
+
     def fingerprint(self) -> str:
         """Return a hash of all that the proposals depend on, empty where there is none to tell (local).
 

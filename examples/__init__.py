@@ -11,9 +11,11 @@ from cosolve.examples.cantilever import registration as cantilever_entries
 from cosolve.examples.curing import registration as curing_entries
 from cosolve.examples.cylinder import registration as cylinder_entries
 from cosolve.examples.embedded import registration as embedded_entries
+from cosolve.examples.faults import registration as faults_entries
 from cosolve.examples.heat import registration as heat_entries
 from cosolve.examples.mips import registration as mips_entries
 from cosolve.examples.overhead import registration as overhead_entries
+from cosolve.examples.scaling import registration as scaling_entries
 
 COSOLVE_API_VERSION = 1
 
@@ -48,5 +50,13 @@ def cosolve_surrogates() -> list[Entry]:
 @hookimpl
 def cosolve_benches() -> list[Entry]:
     """Register the benches of the examples."""
-    parts = (overhead_entries, time_loop_bench, mips_entries, cantilever_entries, cylinder_entries)
+    parts = (
+        overhead_entries,
+        time_loop_bench,
+        mips_entries,
+        cantilever_entries,
+        cylinder_entries,
+        faults_entries,
+        scaling_entries,
+    )
     return [entry for part in parts for entry in part.BENCHES]

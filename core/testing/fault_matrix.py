@@ -29,8 +29,10 @@ from cosolve.core.watchdog import Heartbeat, Watchdog
 
 ROLES: Final[tuple[FaultRole, ...]] = ("surrogate", "verifier", "solver")
 RANKS: Final = (1, 2, 3)
-DEADLINE_SECONDS: Final = 0.5
-"""Deadline of proposers, verifier and solver in a cell; the kind `deadline` sleeps three times as long."""
+DEADLINE_SECONDS: Final = 2.0
+"""Deadline of proposers, verifier and solver in a cell, long for a busy machine; the kind `deadline` sleeps longer."""
+LIMIT_SECONDS: Final = 15.0
+"""Silence after which the watchdog ends a cell: several times the longest silence of any that does not block."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +42,17 @@ class CellSettings:
     Attributes:
         heartbeat: For `Session(heartbeat=...)`.
         directory: Where ledger and checkpoints go; the same on every rank.
-        deadline_seconds: For `Session(deadline_seconds=..., solver_deadline_seconds=...)`.
+        deadline_seconds: For `Session(deadline_seconds=...)`.
+        solver_deadline_seconds: For `Session(solver_deadline_seconds=...)`: None where the solver does nothing wrong,
+            so that a slow machine does not fail it.
+        smallest_step_fraction: For `Session(smallest_step_fraction=...)`: smaller steps would be another answer.
     """
 
     heartbeat: Heartbeat
     directory: Path
     deadline_seconds: float = DEADLINE_SECONDS
+    solver_deadline_seconds: float | None = None
+    smallest_step_fraction: float = 1.0
 
 
 class FaultCase(ABC):
@@ -209,14 +216,29 @@ class CellOutcome:
         return self.ended == "watchdog" if cell.blocks else self.ended in ("classical answer", "typed error")
 
 
-def fault_of(cell: Cell) -> Fault:
-    """Return the fault of a cell: on the last rank, from the third transaction on."""
-    size = {"plausible": 0.05, "slight": 1e-7}.get(cell.kind, 0.05)
-    return Fault(cell.kind, cell.ranks - 1, tuple(range(2, 100)), seconds=3.0 * DEADLINE_SECONDS, size=size)
+def fault_of(cell: Cell, *, told_step: bool = True) -> Fault:
+    """Return the fault of a cell: on the last rank, from the third transaction on.
+
+    Args:
+        cell: The cell.
+        told_step: Whether the methods that go wrong are told the step; others go wrong from their first call on.
+    """
+    # A solver that is off by more than its tolerance would be a lie, and lies are the surrogate's alone.
+    slight = cell.kind == "slight" or (cell.kind == "random" and cell.role == "solver")
+    steps = tuple(range(2, 100)) if told_step else ()
+    return Fault(
+        cell.kind,
+        cell.ranks - 1,
+        steps,
+        seconds=1.5 * DEADLINE_SECONDS,
+        size=1e-12 if slight and cell.role == "solver" else 1e-7 if slight else 0.05,
+        # Methods that are not told the step are called hundreds of times.
+        most=1 if cell.kind == "deadline" else 0 if told_step else 40,
+    )
 
 
 def run_cell(
-    target: FaultTarget, cell: Cell, comm: Communicator, directory: Path, *, limit_seconds: float = 30.0
+    target: FaultTarget, cell: Cell, comm: Communicator, directory: Path, *, limit_seconds: float = LIMIT_SECONDS
 ) -> CellOutcome:
     """Plant the fault of a cell, run, and compare over the ranks (collective).
 
@@ -232,15 +254,15 @@ def run_cell(
     printed = io.StringIO()
     status, why, error, bad = "classical answer", "", float("nan"), 0
     case = target.make(comm, cell.role)
-    fault = fault_of(cell)
     methods = target.methods.get(cell.role, ())
-    if methods:  # a method that is not told the step goes wrong from its first call on
-        fault = Fault(fault.kind, fault.rank, (), fault.seconds, fault.size)
+    fault = fault_of(cell, told_step=not methods)
     with Watchdog(limit_seconds) as watchdog, plant(case.part(cell.role), fault, comm, methods) as planted:
         began = time.perf_counter()
         try:
             with _captured(printed):
-                result = case.run(CellSettings(watchdog, directory)).raise_on_failure()
+                strict = DEADLINE_SECONDS if cell.role == "solver" else None
+                settings = CellSettings(watchdog, directory, solver_deadline_seconds=strict)
+                result = case.run(settings).raise_on_failure()
         except CosolveError as caught:
             status, why = "typed error", f"{type(caught).__name__}: {caught}"
         except Exception as caught:  # whatever else it is: the cell has failed, and says by what

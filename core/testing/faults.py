@@ -99,6 +99,7 @@ class Fault:
         seconds: How long `deadline` sleeps.
         size: Relative size of what `plausible` and `slight` add, and largest of what `random` adds.
         seed: Draws what `random` adds.
+        most: How often it happens at most on a rank; 0 for always.
     """
 
     kind: Kind
@@ -107,6 +108,7 @@ class Fault:
     seconds: float = 0.3
     size: float = 0.05
     seed: int = 0
+    most: int = 0
 
     def strikes(self, comm: Communicator, step: int) -> bool:
         """Return whether it happens on this rank at this step."""
@@ -200,7 +202,8 @@ class Planted:
     def _faulty(self, method: Callable[..., Any]) -> Callable[..., Any]:
         def faulty(*args: Any, **kwargs: Any) -> Any:
             query = next((item for item in (*args, *kwargs.values()) if isinstance(item, Query)), None)
-            if not self.fault.strikes(self._comm, query.step if query is not None else -1):
+            spent = 0 < self.fault.most <= self.struck
+            if spent or not self.fault.strikes(self._comm, query.step if query is not None else -1):
                 return method(*args, **kwargs)
             self.struck += 1
             return self._strike(method, args, kwargs)

@@ -58,7 +58,8 @@ class CycleJumpCase(FaultCase):
             governor=Governor("off"),
             ledger=ledger,
             deadline_seconds=settings.deadline_seconds,
-            solver_deadline_seconds=settings.deadline_seconds,
+            solver_deadline_seconds=settings.solver_deadline_seconds,
+            smallest_step_fraction=settings.smallest_step_fraction,
             heartbeat=settings.heartbeat,
         )
         context = CouplingContext(

@@ -14,12 +14,10 @@ from typing import Final
 
 from cosolve.core.checkpoint_reading import check_checkpoint
 from cosolve.core.errors import WATCHDOG_EXIT_CODE, BadInputError, CosolveError
-from cosolve.core.testing.fault_matrix import Cell, CellOutcome
+from cosolve.core.testing.fault_matrix import LIMIT_SECONDS, Cell, CellOutcome
 from cosolve.examples.faults.worker import folder_of
 
-LIMIT_SECONDS: Final = 4.0
-"""Silence after which the watchdog ends a cell: several times the longest that any other cell is silent."""
-_GRACE_SECONDS: Final = 60.0
+_GRACE_SECONDS: Final = 120.0
 
 
 def command_for(ranks: int, module: str) -> list[str]:
@@ -82,7 +80,7 @@ def _one_start(cells: Sequence[Cell], folder: Path) -> list[CellOutcome]:
         start_new_session=True,
     ) as process:
         try:
-            output, errors = process.communicate(timeout=_GRACE_SECONDS + 3.0 * LIMIT_SECONDS * len(cells))
+            output, errors = process.communicate(timeout=_GRACE_SECONDS + 2.0 * LIMIT_SECONDS * len(cells))
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             output, errors = process.communicate()

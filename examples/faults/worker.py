@@ -8,6 +8,7 @@ cell was at work when they ended. A cell that blocks ends the process by the wat
 
 from __future__ import annotations
 
+import importlib
 import json
 import sys
 from dataclasses import asdict
@@ -15,6 +16,7 @@ from pathlib import Path
 
 from cosolve.core.communicator import SerialCommunicator, launched_by_mpi, world
 from cosolve.core.testing.fault_matrix import Cell, run_cell
+from cosolve.core.testing.faults import CATALOGUE
 from cosolve.examples.faults.targets import TARGETS
 
 
@@ -26,9 +28,13 @@ def folder_of(root: Path, cell: Cell) -> Path:
 def main(arguments: list[str]) -> None:
     """Run the cells that are named (collective)."""
     root, limit = Path(arguments[0]), float(arguments[1])
+    cells = [Cell.named(name) for name in arguments[2:]]
+    # Ahead of PETSc and of the watchdog: the import takes seconds.
+    for library in {CATALOGUE[cell.kind].needs for cell in cells} - {""}:
+        importlib.import_module(library)
     comm = world() if launched_by_mpi() else SerialCommunicator()
-    for name in arguments[2:]:
-        cell = Cell.named(name)
+    for cell in cells:
+        name = cell.name
         if comm.Get_rank() == 0:
             print(f"START {name}", flush=True)
         outcome = run_cell(TARGETS[cell.target], cell, comm, folder_of(root, cell), limit_seconds=limit)

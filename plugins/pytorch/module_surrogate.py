@@ -13,11 +13,14 @@ import torch
 from cosolve.core.arrays import Array
 from cosolve.core.copies import CopyCount
 from cosolve.core.errors import BadInputError, PluginError
+from cosolve.core.inference import NodeLeader, checked_inference
 from cosolve.core.prediction import Prediction
 from cosolve.core.query import Query
+from cosolve.core.restart import fingerprint_of
+from cosolve.core.solver import Solver
 from cosolve.core.surrogate import Surrogate
 from cosolve.plugins.pytorch.bridge import to_numpy, to_torch
-from cosolve.plugins.pytorch.placement import limit_threads, place
+from cosolve.plugins.pytorch.placement import limit_threads, place, planned
 from cosolve.plugins.pytorch.weights import load_weights
 
 Encode: TypeAlias = Callable[[torch.Tensor, Query], Any]
@@ -49,6 +52,7 @@ class TorchSurrogate(Surrogate):
         residual: Whether the module answers the change of the state, which is added in the state's own precision.
         device: `cpu`, `cuda` (this rank's own device on its node) or `auto`.
         name: Name in the ledger.
+        inference: `per_rank`, or `node_leader`: one rank of each node holds the device and answers for all of them.
 
     Raises:
         BadInputError: `module` is no module, or the device is not there.
@@ -65,12 +69,19 @@ class TorchSurrogate(Surrogate):
         residual: bool = False,
         device: str = "cpu",
         name: str = "",
+        inference: str = "per_rank",
     ) -> None:
         if not isinstance(module, torch.nn.Module):
             raise BadInputError(f"TorchSurrogate needs a torch.nn.Module, found {type(module).__name__}")
         limit_threads()
-        self.device = place(device)
+        self.inference = checked_inference(inference)
+        self._wanted = device
+        self._leader: NodeLeader | None = None
+        # The leader of a node is known when the surrogate is bound: until then nobody takes a device.
+        self.device = place("cpu" if self.inference == "node_leader" else device)
         self.module = module.to(self.device).eval()
+        if self.inference == "node_leader":
+            self.collective = True  # type: ignore[misc]  # of this object: it communicates, the class does not
         self.encode, self.decode, self.residual = encode, decode, residual
         tensors = [*module.parameters(), *module.buffers()]
         self.dtype = next((t.dtype for t in tensors if t.is_floating_point()), torch.float64)
@@ -78,7 +89,32 @@ class TorchSurrogate(Surrogate):
             # The ledger tells several modules of one run apart by their names.
             self.name = name  # type: ignore[misc]  # a class variable by default, one object's own by request
 
+    def bind(self, solver: Solver) -> None:
+        """Find the leader of the node where one infers for all (collective)."""
+        if self.inference == "node_leader" and self._leader is None:
+            self._leader = NodeLeader(solver.comm)
+            if self._leader.leads:
+                self.device = place(self._wanted)
+                self.module = self.module.to(self.device)
+
+    def placement(self) -> Mapping[str, Any]:
+        """Return where this rank infers, for the ledger."""
+        return planned(self.inference, self._wanted).as_record()
+
+    def fingerprint(self) -> str:
+        """Return the SHA-256 of the module's weights."""
+        weights = {name: tensor.detach().cpu().numpy() for name, tensor in self.module.state_dict().items()}
+        return fingerprint_of({"residual": self.residual}, weights)
+
+    def close(self) -> None:
+        """Free the node's communicator (collective)."""
+        if self._leader is not None:
+            self._leader.close()
+
     def _predict(self, query: Query) -> Prediction:
+        return self._infer(query) if self._leader is None else self._leader.ask(self._infer, query)
+
+    def _infer(self, query: Query) -> Prediction:
         count = CopyCount()
         with torch.inference_mode():
             output = self._map(to_torch(query.state, self.dtype, self.device, count), query)
@@ -119,6 +155,7 @@ def from_options(
     weights: str = "",
     residual: bool = False,
     device: str = "cpu",
+    inference: str = "per_rank",
 ) -> TorchSurrogate:
     """Build a `TorchSurrogate` from the table of a case, see `ModuleOptions`.
 
@@ -142,7 +179,7 @@ def from_options(
         load_weights(network, weights)
     # A module may bring its own `encode` and `decode` methods: a case has no place for functions.
     encode, decode = getattr(network, "encode", _encode), getattr(network, "decode", _decode)
-    return TorchSurrogate(network, encode, decode, residual=residual, device=device, name=name)
+    return TorchSurrogate(network, encode, decode, residual=residual, device=device, name=name, inference=inference)
 
 
 def _import(where: str) -> Any:

@@ -25,6 +25,7 @@ class ModuleOptions(Options):
         weights: Its trained weights, `.pt` or `.safetensors`; empty for a module that loads its own.
         residual: Whether the module answers the change of the state, not the state.
         device: Where it runs: `cpu`, `cuda` (the rank's own device on its node) or `auto`.
+        inference: Who runs it: `per_rank`, or `node_leader`, one rank of each node for all its ranks.
     """
 
     module: str = Field(pattern=r"^.+:[A-Za-z_][A-Za-z0-9_]*$")
@@ -32,6 +33,7 @@ class ModuleOptions(Options):
     weights: str = ""
     residual: bool = False
     device: Device = "cpu"
+    inference: Literal["per_rank", "node_leader"] = "per_rank"
 
 
 class BasisOptions(Options):

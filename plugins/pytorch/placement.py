@@ -6,6 +6,7 @@ import os
 
 import torch
 from cosolve.core.errors import BadInputError
+from cosolve.core.inference import Inference, InferencePlan, plan_of
 
 _LOCAL_RANK = (
     "OMPI_COMM_WORLD_LOCAL_RANK",
@@ -48,6 +49,12 @@ def limit_threads() -> int:
     if torch.get_num_threads() != count:
         torch.set_num_threads(count)
     return count
+
+
+def planned(mode: Inference, device: str) -> InferencePlan:
+    """Return where this rank infers, as it is recorded; `device` as in `place`."""
+    gpus = torch.cuda.device_count() if device != "cpu" and torch.cuda.is_available() else 0
+    return plan_of(mode, local_rank(), gpus=gpus, threads=torch.get_num_threads())
 
 
 def default_device() -> str:

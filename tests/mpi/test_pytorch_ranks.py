@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,13 +13,17 @@ torch = pytest.importorskip("torch")
 
 from cosolve.core.communicator import Communicator, SerialCommunicator  # noqa: E402
 from cosolve.core.consensus import FaultAwareCommunicator  # noqa: E402
+from cosolve.core.ledger import Ledger, read_ledger  # noqa: E402
 from cosolve.core.query import Query, Snapshot  # noqa: E402
+from cosolve.core.session import Session  # noqa: E402
+from cosolve.core.testing.mean_field import MeanFieldSolver  # noqa: E402
 from cosolve.plugins.pytorch.basis import basis_on  # noqa: E402
 from cosolve.plugins.pytorch.basis_surrogate import BasisSurrogate  # noqa: E402
 from cosolve.plugins.pytorch.coefficient_network import CoefficientNetwork  # noqa: E402
 from cosolve.plugins.pytorch.deeponet import DeepONet  # noqa: E402
 from cosolve.plugins.pytorch.deeponet_surrogate import DeepONetSurrogate  # noqa: E402
 from cosolve.plugins.pytorch.features import FeatureMap  # noqa: E402
+from cosolve.plugins.pytorch.module_surrogate import TorchSurrogate  # noqa: E402
 from cosolve.plugins.pytorch.operators.fno import FNOSurrogate  # noqa: E402
 
 pytestmark = pytest.mark.mpi
@@ -83,3 +88,25 @@ def test_ranks_do_not_matter(kind: str, aware: bool, comm: Communicator) -> None
     for found, expected in pairs:
         assert found.shape == mine.shape
         assert np.allclose(found, expected[mine], rtol=1e-12, atol=1e-12)
+
+
+def test_the_leader_of_a_node_answers_as_each_rank_would(comm: Communicator, shared_path: Path) -> None:
+    mine = np.array_split(np.arange(N), comm.Get_size())[comm.Get_rank()]
+    query = Query(np.random.default_rng(4).standard_normal(N)[mine], t=0.3, dt=0.1)
+    found = {}
+    for inference in ("per_rank", "node_leader"):
+        torch.manual_seed(1)
+        # A module of the values of one rank, whatever their number.
+        module = torch.nn.Sequential(torch.nn.Unflatten(1, (1, -1)), torch.nn.Conv1d(1, 1, 3, padding=1).double())
+        surrogate = TorchSurrogate(module, residual=True, inference=inference)
+        solver = MeanFieldSolver(N, comm)
+        folder = shared_path / inference
+        with Ledger(folder, comm) as ledger, Session(solver, None, mode="off", ledger=ledger) as session:
+            session.bind([surrogate])
+            found[inference] = surrogate.predict(query).value
+        comm.Barrier()
+        (placed,) = [record for record in read_ledger(folder) if record["kind"] == "placement"]
+        assert (placed["inference"], placed["threads"], placed["device"]) == (inference, 1, "cpu")
+        surrogate.close()
+        solver.close()
+    np.testing.assert_array_equal(found["node_leader"], found["per_rank"])
