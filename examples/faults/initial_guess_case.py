@@ -65,7 +65,7 @@ class InitialGuessCase(FaultCase):
             governor=Governor("off"),
             ledger=ledger,
             deadline_seconds=settings.deadline_seconds,
-            solver_deadline_seconds=settings.deadline_seconds,
+            solver_deadline_seconds=settings.solver_deadline_seconds,
             heartbeat=settings.heartbeat,
         )
         problem: Any = _Forces()
@@ -91,7 +91,7 @@ class InitialGuessCase(FaultCase):
     def error(self, result: Result) -> float:
         """Return the distance from the solution in the left well over what is promised (collective)."""
         away = float(np.max(np.abs(result.value - left(self._solver, FORCES[-1])), initial=0.0))
-        return max(self._comm.allgather(away)) / _PROMISE
+        return float(max(self._comm.allgather(away)) / _PROMISE)
 
     def close(self) -> None:
         """Free the solver."""
