@@ -15,7 +15,14 @@ _THREADS = {
     "OMPI_ALLOW_RUN_AS_ROOT": "1",
     "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
     "COLUMNS": "160",
+    "OMPI_MCA_mpi_yield_when_idle": "1",
+    "OMPI_MCA_rmaps_base_oversubscribe": "1",
+    # pip takes what is here, builds with what is here, and asks no index.
     "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+    "PIP_NO_BUILD_ISOLATION": "0",
+    "PIP_NO_DEPS": "1",
+    "PIP_NO_INDEX": "1",
+    "PIP_ROOT_USER_ACTION": "ignore",
 }
 
 
@@ -39,7 +46,9 @@ class Environment:
         (own / "seen.pth").write_text("\n".join(lines) + "\n")
         # The commands of this environment, run by its own interpreter.
         (folder / "bin" / "cosolve").write_text(f"#!{self.python}\nfrom cosolve.core.cli.main import main\n\nmain()\n")
-        (folder / "bin" / "cosolve").chmod(0o755)
+        (folder / "bin" / "pip").write_text(f'#!/bin/sh\nexec "{self.python}" -m pip "$@"\n')
+        for name in ("cosolve", "pip"):
+            (folder / "bin" / name).chmod(0o755)
 
     @property
     def variables(self) -> dict[str, str]:
@@ -62,6 +71,5 @@ class Environment:
 
     def install(self, *folders: Path) -> None:
         """Install distributions by pip, from their folders alone."""
-        options = ["-q", "--no-deps", "--no-build-isolation", "--no-index"]
-        done = self.run(str(self.python), "-m", "pip", "install", *options, *map(str, folders))
+        done = self.run("pip", "install", "-q", *map(str, folders))
         assert done.returncode == 0, done.stdout + done.stderr

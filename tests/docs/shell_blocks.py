@@ -1,0 +1,118 @@
+"""Shell blocks of the documentation, and what they need to be run."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+from snippets import ROOT, pages
+
+# A script that the reader saves, or a block that may hold commands.
+_STEP = re.compile(
+    r"^<!-- script: (\S+) -->\n```\w+\n(.*?)^```|^```(?:text|shell|console|bash)\n(.*?)^```",
+    flags=re.MULTILINE | re.DOTALL,
+)
+_COMMANDS = ("cosolve", "mpirun", "python", "pip", "make", "conda", "sudo", "sbatch", "srun", "export", "mamba")
+
+EXCEPTIONS = {
+    r"(sbatch|srun|squeue|scancel)\b": "Slurm: no batch system here",
+    r"(conda|mamba)\b": "conda: not run here, as the page says",
+    r"(sudo|make)\b": "root and the network: the set-up itself; continuous integration runs these targets",
+}
+"""Commands that no test runs, by their beginning, and why."""
+
+PAGES_WITHOUT = {
+    "docs/tutorial/guide_my_mips.md": "a quarter of an hour of training, then a program that only its reader has",
+    "docs/how-to/install.md": "pip installs cosolve itself: tests/architecture/test_packaging.py builds the wheel",
+}
+"""Pages whose commands no test runs, and why."""
+
+HEAT = """
+[problem]
+name = "heat"
+cells = 8
+end_time = 0.4
+[[surrogate]]
+name = "quadratic_extrapolation"
+[output]
+directory = "runs/case"
+checkpoint_every = 5
+"""
+
+PREPARED = {
+    "docs/how-to/read_a_ledger.md": ["cosolve run case.toml --output runs/demo-curing"],
+    "docs/how-to/restart.md": ["cosolve run case.toml"],
+}
+"""What the reader of a page has done before its first block."""
+
+SLOW = {
+    "README.md": "installs cosolve and runs the embedded demo",
+    "docs/tutorial/embedded.md": "installs cosolve and runs the embedded demo",
+    "docs/tutorial/first_hybrid_run.md": "runs the plate twice, once on two ranks",
+    "docs/how-to/run_under_mpi.md": "three jobs, one of them on four ranks",
+    "docs/how-to/train_a_model.md": "generates data and trains",
+    "docs/reference/benches/overhead.md": "a bench",
+    "docs/reference/benches/time-loop.md": "a bench",
+}
+"""Pages whose commands take long, and why."""
+
+
+def name_of(page: Path) -> str:
+    """Return a page's path in the repository."""
+    return page.relative_to(ROOT).as_posix()
+
+
+def steps(page: Path) -> list[tuple[str, str]]:
+    """Return what the reader of a page does, in order: `(file, text)` to save, and `("", command)` to run."""
+    found: list[tuple[str, str]] = []
+    for name, text, block in _STEP.findall(page.read_text()):
+        if name:
+            found.append((name, text))
+            continue
+        lines = block.replace("\\\n", " ").splitlines()
+        prompted = [line[2:] for line in lines if line.startswith("$ ")]
+        # Other lines of a block are what its commands print.
+        plain = [line for line in lines if line.split(" ")[0] in _COMMANDS]
+        found += [("", command) for command in prompted or plain]
+    return found
+
+
+def commands(page: Path) -> list[str]:
+    """Return the commands of a page in order."""
+    return [text for name, text in steps(page) if not name]
+
+
+def exception(command: str) -> str:
+    """Return why a command is not run; empty when it is."""
+    return next((why for pattern, why in EXCEPTIONS.items() if re.match(pattern, command)), "")
+
+
+def shell_pages() -> list[Path]:
+    """Return the pages with commands that a test can run."""
+    everything = [*pages(), ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "examples/third_party/README.md"]
+    return [
+        page
+        for page in everything
+        if name_of(page) not in PAGES_WITHOUT and any(not exception(command) for command in commands(page))
+    ]
+
+
+def prepare(page: Path, folder: Path, environment: Path) -> None:
+    """Write what the reader of a page has at hand."""
+    (folder / ".venv").symlink_to(environment)
+    (folder / "case.toml").write_text(HEAT)
+    (folder / "examples").symlink_to(ROOT / "examples")
+
+
+def script_of(page: Path) -> str:
+    """Return a page as a shell script that stops at the first command that fails, having said which."""
+    lines = ["set -e"]
+    done = [("", command) for command in PREPARED.get(name_of(page), [])]
+    for name, text in [*done, *steps(page)]:
+        if name:
+            lines += [f"mkdir -p {shlex.quote(str(Path(name).parent))}", f"cat > {shlex.quote(name)} <<'END OF FILE'"]
+            lines += [text + "END OF FILE"]
+        elif not exception(text):
+            lines += [f"echo {shlex.quote('$ ' + text)}", text]
+    return "\n".join(lines) + "\n"
