@@ -91,6 +91,17 @@ RELIABILITY: Final[Mapping[str, Sequence[Value]]] = {
 }
 """The same for reliability branching."""
 
+SHORT_PROBES: Final[Mapping[str, Value]] = {
+    "branching/relpscost/maxreliable": 1.0,
+    "branching/relpscost/initcand": 10,
+    "branching/relpscost/maxlookahead": 3,
+    "branching/relpscost/sbiterofs": 1000,
+    "branching/relpscost/sbiterquot": 0.2,
+    "branching/relpscost/maxproprounds": 0,
+    "branching/relpscost/probingbounds": False,
+}
+"""Reliability branching for programs whose nodes take milliseconds: strong branching at its usual length costs more."""
+
 
 def choices_for(rule: str) -> Mapping[str, Sequence[Value]]:
     """Return what a race with a branching rule may change."""
@@ -119,6 +130,7 @@ def starting_points(rule: str = "") -> list[Settings]:
         # Strong branching is dear where a node is cheap: less of it.
         points[1:1] = [
             lean.merged({"branching/relpscost/sbiterofs": 0, "branching/relpscost/sbiterquot": 0.1}, "lean few probes"),
+            lean.merged(SHORT_PROBES, "lean short probes"),
             lean.merged(
                 {"branching/relpscost/maxreliable": 1.0, "branching/relpscost/initcand": 20}, "lean reliable at once"
             ),
