@@ -70,10 +70,11 @@ class Starts:
         """Ask, impose the boundary conditions, measure, and rank (collective).
 
         Returns:
-            The winner's name, its start, and the verdict. No start where the fallback is better off without: nothing
-            could be used, or a solver that continues from somewhere safe would be sent off from the last state.
+            The winner's name, its start, and the verdict; no start where none could be used.
         """
-        own = all(proposer.name != PREVIOUS for proposer in proposers)
+        # A solver that continues from somewhere safe is not sent off from the last state, unless that was proposed. Nor
+        # may it beat a proposal: near a stiff solution a residual can be larger than far away from it, at rest.
+        own = not self._solver.continues and all(proposer.name != PREVIOUS for proposer in proposers)
         starts = {PREVIOUS: trial.query.state} if own else {}
         for proposer in proposers:
             if proposer.name in plan:
@@ -94,8 +95,7 @@ class Starts:
             trial.cost.verify,
         )
         self._asking.note(trial, best, verdict)
-        without = best == PREVIOUS and own and self._solver.continues
-        return best, None if without else starts.get(best), verdict
+        return best, starts.get(best), verdict
 
     def solve(
         self,

@@ -143,7 +143,7 @@ def initial_guess(
     path: str | Sequence[str] | Callable[[Query, float], Query] | None = None,
     coarse: CoarseLevel | None = None,
     polish: int = 6,
-    fine_iterations: int = 8,
+    fine_iterations: int = 12,
     branch: Verifier | None = None,
     starts: Sequence[str] = (),
     governor: Governor | None = None,

@@ -41,7 +41,7 @@ class InitialGuessOptions(BaseModel):
     solves: int = Field(default=1, ge=1)
     starts: tuple[str, ...] = ()
     polish: int = Field(default=6, ge=0)
-    fine_iterations: int = Field(default=8, ge=1)
+    fine_iterations: int = Field(default=12, ge=1)
     stable: bool = False
     energy: str = ""
     audit_share: float = Field(default=0.0, ge=0.0, le=1.0)

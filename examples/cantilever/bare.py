@@ -50,8 +50,7 @@ class BareStepping:
         clamped = mesh.locate_entities_boundary(domain, 1, lambda x: np.isclose(x[0], 0.0))
         self.bcs = [fem.dirichletbc(np.zeros(2), fem.locate_dofs_topological(space, 1, clamped), space)]
         self.matrix = dolfinx.fem.petsc.create_matrix(self.jacobian)
-        self.b = dolfinx.fem.petsc.create_vector(self.form)
-        self.x = self.b.duplicate()
+        self.x, self.b = self.matrix.createVecs()
         self.snes = PETSc.SNES().create(MPI.COMM_SELF)
         self.snes.setFunction(self._function, self.b.duplicate())
         self.snes.setJacobian(self._jacobian, self.matrix)
@@ -93,7 +92,7 @@ class BareStepping:
         with self.b.localForm() as local:
             local.set(0.0)
         dolfinx.fem.petsc.assemble_vector(self.b, self.work)
-        dolfinx.fem.petsc.set_bc(self.b, self.bcs, scale=0.0)
+        dolfinx.fem.petsc.set_bc(self.b, self.bcs, None, 0.0)
         return float(self.b.norm())
 
     def _predicted(self, points: list[tuple[float, Array]], share: float) -> Array:

@@ -118,7 +118,9 @@ def load_stepping(cells: tuple[int, int], settings: Mapping[str, Any], name: str
 
 def arc_length(cells: tuple[int, int], settings: Mapping[str, Any]) -> Method:
     """Return pseudo-arclength continuation on the fine mesh."""
-    fine = form_solver(MPI.COMM_SELF, *cells, **_newton("arc_length", settings))
+    # It combines Newton steps itself, so that none may be damped.
+    undamped = SERIAL | {"snes_linesearch_type": "basic"}
+    fine = form_solver(MPI.COMM_SELF, *cells, **_newton("arc_length", settings), petsc_options=undamped)
     chosen = {key: value for key, value in settings.items() if key != "reuse"}
     return _plain("arc_length", Registry.discover().load("solver", "arc_length", where="bench")(fine, grown, **chosen))
 

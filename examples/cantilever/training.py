@@ -47,7 +47,7 @@ NEIGHBOURS = 3
 NEAR = 0.1
 """Distance of a neighbour in each parameter, in units of its standard deviation."""
 
-USEFUL = 1e7
+USEFUL = 1e8
 """Residual over tolerance up to which a neighbour after two chord steps is a sample."""
 
 NETWORK: dict[str, Any] = {
@@ -165,7 +165,7 @@ def follow_paths(coarse: FormSolver, seed: int, count: int, seconds: float, prog
     """Return the points of `count` paths of the load, fewer where `seconds` are over; lightest loads left out."""
     from cosolve.examples.cantilever.problem import grown
 
-    stepping = Registry.discover().load("solver", "load_stepping", where="training")(coarse, grown, loose=1e3)
+    stepping = Registry.discover().load("solver", "load_stepping", where="training")(coarse, grown, loose=1e4)
     begun = time.process_time()
     paths: list[list[Sample]] = []
     for index in range(count):

@@ -50,14 +50,19 @@ class ArcLength(ContinuingSolver):
         """
         options, solver = self.options, self.solver
         x, share = solver.initial_state(), 0.0
-        first = solver.correct(self._there(query, options.first_step), x, options.corrector_iterations)
-        spent, steps = first.iterations, 1
-        if not first.converged:
-            return replace(first, reason=f"arc length: the first step failed: {first.reason}")
-        scale = self._norm(first.value - x) / options.first_step
+        step, spent, steps = options.first_step, 0, 1
+        while True:
+            first = solver.correct(self._there(query, step), x, options.corrector_iterations)
+            spent += first.iterations
+            if first.converged:
+                break
+            step *= options.shrink
+            if step < options.smallest_step:
+                return replace(first, iterations=spent, reason=f"arc length: the first step failed: {first.reason}")
+        scale = self._norm(first.value - x) / step
         if scale == 0.0:
             return solver.step(query, first.value)
-        points = [(share, x), (options.first_step, first.value)]
+        points = [(share, x), (step, first.value)]
         length = self._length(points[0], points[1], scale)
         while steps < options.max_steps:
             (s0, x0), (s1, x1) = points

@@ -104,6 +104,14 @@ class PodGaussianProcess(StoredSurrogate):
         self.__init__(keys, best[3], functions, scales, names, best[1])  # type: ignore[misc]  # building anew
         return {"length": best[1], "noise": best[2], "log_likelihood": best[0]}
 
+    @classmethod
+    def of(cls, states: Sequence[Array], parameters: Sequence[Mapping[str, Any]], **options: Any) -> PodGaussianProcess:
+        """Return one that is fitted to solutions and the parameters that they belong to; `options` as in `fit`."""
+        made = cls()
+        pairs = zip(states, parameters, strict=True)
+        made.fit([Trajectory(np.zeros(1), np.asarray(state)[None], one) for state, one in pairs], **options)
+        return made
+
     def _predict(self, query: Query) -> Prediction:
         if not len(self._keys):
             raise BadInputError("pod_gp has no samples: call `fit` or load a model file")

@@ -45,21 +45,22 @@ def create_rectangle(comm: Any, corner: tuple[float, float], nx: int, ny: int) -
 
 
 def create_triangles(comm: Any, nodes: npt.NDArray[np.float64], cells: npt.NDArray[np.int64]) -> Any:
-    """Return a mesh of curved triangles from the nodes and cells that this rank has (collective).
+    """Return a mesh of straight or curved triangles from the nodes and cells that this rank has (collective).
 
     The element of the coordinates was UFL's own before `basix.ufl` came with 0.6.
 
     Args:
         comm: An mpi4py communicator.
         nodes: Coordinates, shape `(n, 2)`.
-        cells: Six nodes of each triangle, numbered over all ranks: corners, then the middles opposite to them.
+        cells: Nodes of each triangle, numbered over all ranks: three corners, or six, with the middles opposite to them.
     """
+    degree = 1 if cells.shape[1] == 3 else 2
     try:
         import basix.ufl
     except ImportError:
-        domain = ufl.Mesh(ufl.VectorElement("Lagrange", ufl.Cell("triangle", geometric_dimension=2), 2))
+        domain = ufl.Mesh(ufl.VectorElement("Lagrange", ufl.Cell("triangle", geometric_dimension=2), degree))
     else:
-        domain = ufl.Mesh(basix.ufl.element("Lagrange", "triangle", 2, shape=(2,)))
+        domain = ufl.Mesh(basix.ufl.element("Lagrange", "triangle", degree, shape=(2,)))
     return dolfinx.mesh.create_mesh(comm, cells, nodes, domain)
 
 

@@ -36,12 +36,17 @@ def run(code, folder):
 
 
 def as_the_page_says(code):
-    """Return the code with the name that the pages tell users of dolfinx 0.8 and later to write."""
-    if "fem.FunctionSpace(" not in code or importlib.util.find_spec("dolfinx") is None:
+    """Return the code with the names that the pages tell users of dolfinx 0.8 and later to write."""
+    if "FunctionSpace(" not in code or importlib.util.find_spec("dolfinx") is None:
         return code
     import dolfinx.fem
 
-    return code.replace("fem.FunctionSpace(", "fem.functionspace(") if hasattr(dolfinx.fem, "functionspace") else code
+    if not hasattr(dolfinx.fem, "functionspace"):
+        return code
+    code = code.replace(
+        'fem.VectorFunctionSpace(domain, ("Lagrange", 1))', 'fem.functionspace(domain, ("Lagrange", 1, (2,)))'
+    )
+    return code.replace("fem.FunctionSpace(", "fem.functionspace(")
 
 
 def skip_without_libraries(code):
@@ -73,6 +78,18 @@ def test_the_tutorial_couples_an_own_form_in_25_lines(tmp_path):
         for verdict in record["verdicts"]:
             if verdict["decision"] == "accept":
                 assert verdict["measure"] <= 0.5 * verdict["tolerance"]
+
+
+def test_the_tutorial_skips_load_stepping_in_25_lines(tmp_path):
+    pytest.importorskip("dolfinx")
+    code = script(DOCS / "tutorial" / "skip_load_stepping.md", "bend.py")
+    assert code_lines(code) <= 25
+    found = re.search(
+        r"(\S+) Newton iterations with load stepping, (\S+) from the surrogate's start", run(code, tmp_path)
+    )
+    assert found
+    before, after = float(found.group(1)), float(found.group(2))
+    assert after <= 0.3 * before
 
 
 def test_the_embedded_tutorial_runs(tmp_path):
