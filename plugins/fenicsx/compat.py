@@ -52,7 +52,7 @@ def create_triangles(comm: Any, nodes: npt.NDArray[np.float64], cells: npt.NDArr
     Args:
         comm: An mpi4py communicator.
         nodes: Coordinates, shape `(n, 2)`.
-        cells: Nodes of each triangle, numbered over all ranks: three corners, or six, with the middles opposite to them.
+        cells: Nodes of each triangle, numbered over all ranks: corners, or these and the middles opposite to them.
     """
     degree = 1 if cells.shape[1] == 3 else 2
     try:
