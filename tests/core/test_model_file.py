@@ -92,7 +92,7 @@ def test_what_is_written_is_read_back(tmp_path):
     assert np.array_equal(again.predict(query).value, surrogate().predict(query).value)
     assert again.model_card == load_card(path)
     assert again.model_card.cost_seconds == 5.0
-    assert again.model_card.settings == {"parameters": ["k"]}
+    assert again.model_card.settings == {"parameters": ["k"], "sizes": [1]}
     assert len(again.model_card.tensors_sha256) == 64
 
 
