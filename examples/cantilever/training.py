@@ -1,9 +1,8 @@
-"""How the cantilever's two surrogates are trained: paths of the load, neighbours of their points, mesh errors.
+"""How the cantilever's two surrogates are trained: paths of the load, and what the coarse mesh gets wrong.
 
-A path costs some 30 Newton steps, but each of its points is a solution of a lighter load and so a sample, too. Around
-each point a few neighbours in the space of all 18 parameters cost two chord steps each, with the factorisation of the
-point: they show the network the derivative of the solution, which 18 parameters need more than further points. A second
-surrogate learns what the coarse mesh does to a solution: it sees the prolonged one and adds the difference.
+A path costs some 30 Newton steps on the coarse mesh, but each of its points is a solution of a lighter load, and so a
+sample, too. (Neighbours of these points by a few chord steps are cheaper still, but too inaccurate to be samples.) A
+second surrogate learns what the coarse mesh does to a solution: it sees the prolonged one and adds the difference.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from cosolve.core.registry import Registry
 from cosolve.core.training import TrainingReport, TrainingSettings
 from cosolve.core.training_data import TrainingData
 from cosolve.core.trajectory import Trajectory, fingerprint
-from cosolve.examples.cantilever.options import STRENGTH, draw
+from cosolve.examples.cantilever.options import draw
 from cosolve.plugins.fenicsx import FormSolver, Prolongation
 from cosolve.plugins.pytorch.basis_surrogate import BasisSurrogate
 from cosolve.plugins.pytorch.basis_training import train_basis_surrogate
@@ -40,15 +39,6 @@ FAMILY = 1_000_003
 
 LIGHTEST = 0.15
 """Share of the load from which on a point of a path is a sample."""
-
-NEIGHBOURS = 3
-"""Neighbours of each point."""
-
-NEAR = 0.1
-"""Distance of a neighbour in each parameter, in units of its standard deviation."""
-
-USEFUL = 1e8
-"""Residual over tolerance up to which a neighbour after two chord steps is a sample."""
 
 NETWORK: dict[str, Any] = {
     "base": "mean",
@@ -117,13 +107,10 @@ def train(problem: CantileverProblem, settings: TrainingSettings, progress: Prog
     held_back = max(round(settings.validation_share * settings.runs), 1)
     paths = follow_paths(coarse, settings.seed, settings.runs, settings.data_share * budget, progress)
     training = [sample for path in paths[held_back:] for sample in path]
-    near = neighbours(coarse, training, NEIGHBOURS, settings.seed)
     ends = [path[-1] for path in paths]
-    data = TrainingData(
-        tuple(sample.run() for sample in [*training, *near]), tuple(sample.run() for sample in ends[:held_back])
-    )
+    data = TrainingData(tuple(sample.run() for sample in training), tuple(sample.run() for sample in ends[:held_back]))
     data_seconds = time.process_time() - begun
-    progress(0.4, f"{len(paths)} paths, {len(training)} points, {len(near)} neighbours in {data_seconds:.0f} CPU s")
+    progress(0.4, f"{len(paths)} paths, {len(training)} points in {data_seconds:.0f} CPU s")
     begun = time.process_time()
     network, figures = train_basis_surrogate(
         data,
@@ -185,24 +172,6 @@ def follow_paths(coarse: FormSolver, seed: int, count: int, seconds: float, prog
         if index % 20 == 19:
             progress(0.35 * index / count, f"path {index + 1} of {count}")
     return paths
-
-
-def neighbours(coarse: FormSolver, samples: Sequence[Sample], count: int, seed: int) -> list[Sample]:
-    """Return `count` neighbours of each sample, by two chord steps each."""
-    generator = np.random.default_rng([seed, 0x4EA2])
-    found = []
-    for sample in samples:
-        coarse.newton.forget()  # the first of them factorises at the sample, the others use that
-        for _ in range(count):
-            parameters = {
-                "modulus": sample.parameters["modulus"] + NEAR * generator.normal(size=12),
-                "traction": sample.parameters["traction"] + NEAR * np.array(STRENGTH) * generator.normal(size=6),
-            }
-            query = Query(coarse.initial_state(), parameters=parameters, transaction="solve")
-            moved = coarse.correct(query, sample.state, 2)
-            if moved.residual <= USEFUL:
-                found.append(Sample(parameters, sample.before, moved.value))
-    return found
 
 
 def discretisation_errors(
