@@ -7,6 +7,7 @@ killed at any moment leaves the one before it intact. `checkpoint_reading` reads
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import shutil
@@ -104,8 +105,11 @@ def _write_rank(partial: Path, rank: int, checkpoint: Checkpoint) -> _Written:
     if keys is not None:
         arrays["keys"] = columns_of(keys)
     path = partial / rank_file(rank)
+    # In memory first: on a full disk the archive's own end would print a traceback beside the sentence.
+    packed = io.BytesIO()
+    np.savez(packed, state=checkpoint.state, **arrays)
     with path.open("wb") as file:
-        np.savez(file, state=checkpoint.state, **arrays)
+        file.write(packed.getbuffer())
         file.flush()
         os.fsync(file.fileno())
     owned = int(checkpoint.state.size)

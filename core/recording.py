@@ -14,7 +14,7 @@ from cosolve.core.outcome import Outcome
 from cosolve.core.transaction import OpenTransaction
 from cosolve.core.verdict import Decision, Verdict
 
-_KEPT_VERDICTS: Final = 10_000
+_KEPT_VERDICTS: Final = 500
 _COUNTS: Final = ("steps", "asked", "judged", "accepted", "corrected", "rejected", "faults", "fell_back", "failed")
 _FALLBACKS: Final = ("step", "smaller steps", "stopped")
 

@@ -38,7 +38,7 @@ class Result:
     Attributes:
         value: The final state, owned values of this rank.
         status: How the run ended.
-        verdicts: All verdicts in order (the last 10 000 of a long run; the ledger has all).
+        verdicts: All verdicts in order (the last 500 of a long run; the ledger has all).
         stats: Counts and costs: `steps`, `accepted`, `corrected`, `rejected`, `fell_back`, `judged`, seconds.
         message: The sentence with the details, empty when all went well.
         t: Time that was reached.

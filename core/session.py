@@ -216,7 +216,7 @@ class Session:
 
     @property
     def verdicts(self) -> tuple[Verdict, ...]:
-        """The verdicts so far, the last 10 000 of a long run."""
+        """The verdicts so far, the last 500 of a long run."""
         return tuple(self.recording.verdicts)
 
     # Parts of an attempt
