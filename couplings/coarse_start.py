@@ -51,7 +51,7 @@ class CoarseStart(Surrogate):
         surrogate: Surrogate,
         level: CoarseLevel,
         *,
-        iterations: int = 6,
+        iterations: int = 16,
         branch: Verifier | None = None,
         correction: Surrogate | None = None,
         name: str = "",

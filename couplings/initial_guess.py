@@ -142,7 +142,7 @@ def initial_guess(
     *,
     path: str | Sequence[str] | Callable[[Query, float], Query] | None = None,
     coarse: CoarseLevel | None = None,
-    polish: int = 6,
+    polish: int = 16,
     fine_iterations: int = 12,
     branch: Verifier | None = None,
     starts: Sequence[str] = (),

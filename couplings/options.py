@@ -40,7 +40,7 @@ class InitialGuessOptions(BaseModel):
 
     solves: int = Field(default=1, ge=1)
     starts: tuple[str, ...] = ()
-    polish: int = Field(default=6, ge=0)
+    polish: int = Field(default=16, ge=0)
     fine_iterations: int = Field(default=12, ge=1)
     stable: bool = False
     energy: str = ""

@@ -124,7 +124,7 @@ def measure_family(
         for reuse in (False, True)
     ]
     sequence = _best(sequences, validation, lambda s: methods.grid_sequencing(cells, s[0], s[1], s[2], "trial"))
-    choices = [{"polish": polish, "reuse": reuse} for polish in (8, 16) for reuse in (False, True)]
+    choices = [{"polish": polish, "reuse": reuse} for polish in (16,) for reuse in (False, True)]
     chosen = _best(choices, validation, lambda s: methods.guessed(cells, surrogate, correction, sequence, **s))
     library = follow_library(60)
     nearest, process = library["nearest_snapshot"], library["pod_gp"]

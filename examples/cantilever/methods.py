@@ -161,7 +161,7 @@ def guessed(
     correction: Surrogate | None,
     fallback: tuple[int, Mapping[str, Any], bool],
     *,
-    polish: int = 6,
+    polish: int = 16,
     reuse: bool = True,
     name: str = "hybrid",
 ) -> Method:

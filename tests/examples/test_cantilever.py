@@ -114,7 +114,7 @@ def test_the_jacobian_at_rest_has_no_negative_eigenvalue_and_under_compression_i
 def test_the_shipped_models_start_unseen_beams() -> None:
     surrogate, correction = _models()
     assert sum(path.stat().st_size for path in MODEL.parent.glob("*.safetensors")) <= 2e6
-    hybrid = methods.guessed((80, 16), surrogate, correction, (1, STEPS, True), polish=8)
+    hybrid = methods.guessed((80, 16), surrogate, correction, (1, STEPS, True), polish=16)
     slow = methods.load_stepping((80, 16), STEPS)
     sources = []
     for index in range(3):
