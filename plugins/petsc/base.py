@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
-from typing import Any, Self
+from collections.abc import Callable, Mapping
+from typing import Any, Self, TypeAlias
 
 import numpy as np
 from cosolve.core import petsc_database, petsc_options
@@ -21,6 +21,10 @@ from petsc4py import PETSc
 
 logger = logging.getLogger(__name__)
 
+Update: TypeAlias = Callable[[Query], None]
+"""Sets what depends on a query in the user's own objects: parameters, right-hand side, operator. May communicate by
+PETSc, so it must not fail on some ranks only before it does."""
+
 
 class PetscSolver(Solver):
     """A user's own PETSc object as a solver.
@@ -32,15 +36,17 @@ class PetscSolver(Solver):
         target: The KSP, SNES or TS.
         x: Vector of the unknown: layout and initial state; its memory is not used for solving.
         coordinates: Where the owned values live, shape `(n_owned, d)`; None asks the DM, if it is a DMDA.
+        update: Called with each new query before it is solved or measured, on every rank alike.
 
     Attributes:
         copies: Copies between libraries that this solver has made so far.
         faults: Keeps what callbacks raise.
     """
 
-    def __init__(self, target: Any, x: Any, coordinates: Array | None = None) -> None:
+    def __init__(self, target: Any, x: Any, coordinates: Array | None = None, update: Update | None = None) -> None:
         refuse_complex(f"solver {self.name!r}")
-        self.target = target
+        self.target, self.update = target, update
+        self._loaded: Query | None = None
         self.copies = CopyCount()
         self.faults = FaultBox()
         self.callbacks = GuardedCallbacks(self.faults)
@@ -151,6 +157,7 @@ class PetscSolver(Solver):
     def _evaluate(self, query: Query, candidate: Array) -> float:
         """Compute the residual into `self._f` and return its norm (collective)."""
         self._meet(query)
+        self._load(query)
         with placed(self._x, candidate, self.copies):
             self._compute_residual(query, self._x, self._f)
         norm = float(self._f.norm())
@@ -161,6 +168,13 @@ class PetscSolver(Solver):
     def _compute_residual(self, query: Query, x: Any, f: Any) -> None:
         """Compute the residual of `query` at `x` into `f` (collective)."""
         raise NotImplementedError
+
+    def _load(self, query: Query) -> None:
+        """Let the user set what depends on a query, once for each (collective)."""
+        if self.update is not None and self._loaded is not query:
+            update = self.update
+            Consensus(self.comm).run(f"update of solver {self.name!r}", query.step, lambda: update(query))
+        self._loaded = query
 
     # Faults
     def _meet(self, query: Query) -> None:

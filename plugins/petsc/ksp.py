@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any, ClassVar
 
 import numpy as np
 from cosolve.core import petsc_database
 from cosolve.core.arrays import Array
-from cosolve.core.consensus import Consensus
 from cosolve.core.query import Query
 from cosolve.core.solver import SolveResult
-from cosolve.plugins.petsc.base import PetscSolver
+from cosolve.plugins.petsc.base import PetscSolver, Update
 from cosolve.plugins.petsc.reference import Reference, Tolerance
 from cosolve.plugins.petsc.vectors import placed
 from petsc4py import PETSc
@@ -59,7 +57,7 @@ class KspSolver(PetscSolver):
         b: Any,
         x: Any = None,
         *,
-        update: Callable[[Query], None] | None = None,
+        update: Update | None = None,
         rtol: float | None = None,
         atol: float | None = None,
         reference: Reference = None,
@@ -68,11 +66,11 @@ class KspSolver(PetscSolver):
         if x is None:
             zero = b.duplicate()
             zero.set(0.0)
-            super().__init__(ksp, zero, coordinates)
+            super().__init__(ksp, zero, coordinates, update)
             zero.destroy()
         else:
-            super().__init__(ksp, x, coordinates)
-        self.ksp, self.b, self.update = ksp, b, update
+            super().__init__(ksp, x, coordinates, update)
+        self.ksp, self.b = ksp, b
         self._own = ksp.getTolerances()
         self._own_nonzero = ksp.getInitialGuessNonzero()
         self._own_norm = ksp.getNormType()
@@ -86,7 +84,6 @@ class KspSolver(PetscSolver):
             reference=reference,
             default=lambda query: float(self.b.norm()),
         )
-        self._loaded: Query | None = None
         self._ready = False
 
     def tolerance(self, query: Query) -> float:
@@ -94,15 +91,7 @@ class KspSolver(PetscSolver):
         self._load(query)
         return self._tolerance.at(query)
 
-    def _load(self, query: Query) -> None:
-        """Let the user set right-hand side and operator of a query that is new."""
-        if self.update is not None and self._loaded is not query:
-            update = self.update
-            Consensus(self.comm).run(f"update of solver {self.name!r}", query.step, lambda: update(query))
-        self._loaded = query
-
     def _compute_residual(self, query: Query, x: Any, f: Any) -> None:
-        self._load(query)
         operator, _ = self.ksp.getOperators()
         operator.mult(x, f)
         f.aypx(-1.0, self.b)

@@ -10,7 +10,7 @@ from cosolve.core import petsc_database
 from cosolve.core.arrays import Array
 from cosolve.core.query import Query
 from cosolve.core.solver import SolveResult
-from cosolve.plugins.petsc.base import PetscSolver
+from cosolve.plugins.petsc.base import PetscSolver, Update
 from cosolve.plugins.petsc.callbacks import GuessSlot
 from cosolve.plugins.petsc.compat import set_divergence_tolerance
 from cosolve.plugins.petsc.reference import Reference, Tolerance
@@ -38,6 +38,8 @@ class SnesSolver(PetscSolver):
         snes: The SNES, with function and Jacobian set. It stays the user's.
         x: Vector of the unknown with the initial state; None takes the SNES's own solution, or zero by its DM.
         b: Right-hand side, or None.
+        update: Called with each new query before it is solved or measured, on every rank alike: sets the parameters
+            that the callbacks read.
         rtol: Relative tolerance; None for that of the SNES. `-<prefix>snes_rtol` wins.
         atol: Absolute tolerance; None for that of the SNES. `-<prefix>snes_atol` wins.
         reference: Reference norm: a number, a function of the query, or None for the rule above.
@@ -55,12 +57,13 @@ class SnesSolver(PetscSolver):
         x: Any = None,
         b: Any = None,
         *,
+        update: Update | None = None,
         rtol: float | None = None,
         atol: float | None = None,
         reference: Reference = None,
         coordinates: Array | None = None,
     ) -> None:
-        super().__init__(snes, _unknown(snes) if x is None else x, coordinates)
+        super().__init__(snes, _unknown(snes) if x is None else x, coordinates, update)
         self.snes, self.b = snes, b
         self._own = snes.getTolerances()
         self._limit = int(self._own[3])
@@ -76,11 +79,12 @@ class SnesSolver(PetscSolver):
             reference=reference,
             default=self._reference,
         )
-        self._default_reference: float | None = None
+        self._default_reference: tuple[Query, float] | None = None
         self._measured: tuple[Query, Array] | None = None
 
     def tolerance(self, query: Query) -> float:
         """Return the absolute tolerance for `query` (collective)."""
+        self._load(query)
         return self._tolerance.at(query)
 
     def _step(self, query: Query, x0: Array | None) -> SolveResult:
@@ -133,12 +137,13 @@ class SnesSolver(PetscSolver):
             f.axpy(-1.0, self.b)
 
     def _reference(self, query: Query) -> float:
-        if self._default_reference is None:
+        last = self._default_reference
+        if last is None or (self.update is not None and last[0] is not query):
             reference = self._quiet_norm(query, np.zeros_like(self._initial))
             if not (math.isfinite(reference) and reference > 0.0):
                 reference = self._quiet_norm(query, self._initial.copy())
-            self._default_reference = reference if math.isfinite(reference) else 0.0
-        return self._default_reference
+            last = self._default_reference = (query, reference if math.isfinite(reference) else 0.0)
+        return last[1]
 
     def _quiet_norm(self, query: Query, state: Array) -> float:
         """Return the norm of the residual at `state`; a fault there only says that it is no place for a reference."""

@@ -14,7 +14,7 @@ from cosolve.core import petsc_database
 from cosolve.core.arrays import Array
 from cosolve.core.query import Query, Transaction
 from cosolve.core.solver import SolveResult
-from cosolve.plugins.petsc.base import PetscSolver
+from cosolve.plugins.petsc.base import PetscSolver, Update
 from cosolve.plugins.petsc.callbacks import GuessSlot
 from cosolve.plugins.petsc.compat import set_divergence_tolerance
 from cosolve.plugins.petsc.reference import Reference, Tolerance
@@ -49,6 +49,7 @@ class TsSolver(PetscSolver):
     Args:
         ts: The TS, with its functions and Jacobians set. It stays the user's.
         u: Vector of the unknown with the initial state; None takes the solution of the TS.
+        update: Called with each new query before it is solved or measured, on every rank alike.
         rtol: Relative tolerance; None for that of the SNES of the TS. `-<prefix>snes_rtol` wins.
         atol: Absolute tolerance; None for that of the SNES. `-<prefix>snes_atol` wins.
         reference: Reference norm: a number, a function of the query, or None for the rule above.
@@ -70,12 +71,13 @@ class TsSolver(PetscSolver):
         ts: Any,
         u: Any = None,
         *,
+        update: Update | None = None,
         rtol: float | None = None,
         atol: float | None = None,
         reference: Reference = None,
         coordinates: Array | None = None,
     ) -> None:
-        super().__init__(ts, ts.getSolution() if u is None else u, coordinates)
+        super().__init__(ts, ts.getSolution() if u is None else u, coordinates, update)
         self.ts, self.snes = ts, ts.getSNES()
         self.stage: Any = None
         self.measured: Array | None = None
@@ -125,6 +127,7 @@ class TsSolver(PetscSolver):
 
     def tolerance(self, query: Query) -> float:
         """Return the absolute tolerance of the SNES for `query` (collective)."""
+        self._load(query)
         return self._tolerance.at(query)
 
     def enter_stage(self, x: Any) -> None:

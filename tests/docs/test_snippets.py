@@ -7,13 +7,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
 from snippets import DOCS, ROOT, blocks, code_lines, pages, script
 
-NEEDS = {"dolfinx": "dolfinx", "torch": "torch", "pyscipopt": "pyscipopt"}
+NEEDS = {"petsc4py": "petsc4py", "dolfinx": "dolfinx", "torch": "torch", "pyscipopt": "pyscipopt"}
 RUN_PAGES = [page for page in pages() if blocks(page) and page.parent.name != "tutorial"]
 
 
@@ -96,6 +97,30 @@ def test_the_embedded_tutorial_runs(tmp_path):
     code = script(DOCS / "tutorial" / "embedded.md", "spot.py")
     assert code_lines(code) <= 25
     assert re.search(r"\d+ accepted, \d+ corrected, of 100", run(code, tmp_path))
+
+
+def test_an_own_snes_takes_ten_lines_and_saves_newton_iterations(tmp_path):
+    pytest.importorskip("petsc4py")
+    code = script(DOCS / "tutorial" / "own_petsc_solver.md", "bratu.py")
+    assert code_lines(code.split("# From here on: cosolve.")[1].split("cold =")[0]) <= 10
+    output = run(code, tmp_path)
+    found = re.search(r"(\d+) Newton iterations instead of (\d+); the largest value is (\S+)", output)
+    assert found, output
+    assert int(found.group(1)) <= 0.7 * int(found.group(2))
+    assert abs(float(found.group(3)) - bratu(32, 6.0)) < 2e-4
+
+
+def bratu(n, lam):
+    """Return the largest value of the Bratu problem's lower solution on n x n points, by Newton's method in scipy."""
+    from scipy.sparse import diags, identity, kron
+    from scipy.sparse.linalg import spsolve
+
+    line = diags([-1.0, 2.0, -1.0], [-1, 0, 1], shape=(n, n))
+    matrix = (kron(line, identity(n)) + kron(identity(n), line)).tocsc() * (n + 1) ** 2
+    u = np.zeros(n * n)
+    for _ in range(20):
+        u = u - spsolve(matrix - diags(lam * np.exp(u)), matrix @ u - lam * np.exp(u))
+    return u.max()
 
 
 def test_an_own_network_takes_ten_lines():
