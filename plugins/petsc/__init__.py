@@ -12,6 +12,7 @@ from cosolve.core.entries import Entry
 from cosolve.core.hookspecs import hookimpl
 
 if TYPE_CHECKING:
+    from cosolve.plugins.petsc.energy_projection import EnergyProjection
     from cosolve.plugins.petsc.ksp import KspSolver
     from cosolve.plugins.petsc.snes import SnesSolver
     from cosolve.plugins.petsc.ts import TsSolver
@@ -20,9 +21,10 @@ if TYPE_CHECKING:
 
 COSOLVE_API_VERSION = 1
 
-__all__ = ["KspSolver", "SnesSolver", "TsAttachment", "TsSolver", "owned", "placed", "wrapped"]
+__all__ = ["EnergyProjection", "KspSolver", "SnesSolver", "TsAttachment", "TsSolver", "owned", "placed", "wrapped"]
 
 _LAZY = {
+    "EnergyProjection": "cosolve.plugins.petsc.energy_projection",
     "KspSolver": "cosolve.plugins.petsc.ksp",
     "SnesSolver": "cosolve.plugins.petsc.snes",
     "TsAttachment": "cosolve.plugins.petsc.ts_attachment",
@@ -79,5 +81,21 @@ def cosolve_couplings() -> list[Entry]:
             options="cosolve.plugins.petsc.options:PetscTsOptions",
             requires=_REQUIRES,
             capabilities=("certified", "mpi"),
+        ),
+    ]
+
+
+@hookimpl
+def cosolve_surrogates() -> list[Entry]:
+    """Register the classical start of a sequence of linear solves."""
+    return [
+        Entry(
+            name="energy_projection",
+            summary="best start of a KSP over the last solutions, in the energy norm; proposals may join the space",
+            factory="cosolve.plugins.petsc.energy_projection:EnergyProjection",
+            options="cosolve.plugins.petsc.options:EnergyProjectionOptions",
+            requires=_REQUIRES,
+            baseline=True,
+            capabilities=("mpi",),
         ),
     ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cosolve.core.options import Options, Positive
+from cosolve.core.options import Count, Options, Positive
 
 
 class PetscTsOptions(Options):
@@ -15,3 +15,13 @@ class PetscTsOptions(Options):
 
     t_end: Positive | None = None
     dt: Positive | None = None
+
+
+class EnergyProjectionOptions(Options):
+    """Options of the proposer `energy_projection`.
+
+    Attributes:
+        size: Solutions that are kept; a full space begins again with the last one.
+    """
+
+    size: Count = 20

@@ -110,6 +110,16 @@ def test_an_own_snes_takes_ten_lines_and_saves_newton_iterations(tmp_path):
     assert abs(float(found.group(3)) - bratu(32, 6.0)) < 2e-4
 
 
+def test_multigrid_is_warm_started_in_25_lines(tmp_path):
+    pytest.importorskip("petsc4py")
+    code = script(DOCS / "tutorial" / "warm_start_multigrid.md", "moving.py")
+    assert code_lines(code) <= 25
+    output = run(code, tmp_path)
+    found = re.search(r"(\d+) multigrid cycles instead of (\d+), for 31 solves", output)
+    assert found, output
+    assert int(found.group(1)) <= 0.6 * int(found.group(2))
+
+
 def bratu(n, lam):
     """Return the largest value of the Bratu problem's lower solution on n x n points, by Newton's method in scipy."""
     from scipy.sparse import diags, identity, kron

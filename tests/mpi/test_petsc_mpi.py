@@ -20,10 +20,10 @@ from cosolve.examples.brusselator.options import BrusselatorOptions
 from cosolve.examples.brusselator.problem import BrusselatorProblem
 from cosolve.examples.brusselator.surrogate import LocalRegression
 from cosolve.plugins.baselines.extrapolation import QuadraticExtrapolation
-from cosolve.plugins.petsc import KspSolver, SnesSolver, TsAttachment, TsSolver
+from cosolve.plugins.petsc import EnergyProjection, KspSolver, SnesSolver, TsAttachment, TsSolver
 from cosolve.plugins.verifiers.residual import Residual
 from mpi4py import MPI
-from problems import Rod, poisson
+from petsc_problems import Rod, poisson
 
 pytestmark = pytest.mark.mpi
 
@@ -127,3 +127,26 @@ def test_the_brusselator_has_the_same_answer_on_any_number_of_ranks() -> None:
             assert session.stats["asked"] == 20
     # The patches of the surrogate differ, so that the proposals do; the answers agree to the tolerance.
     assert means[0] == pytest.approx(means[1], rel=1e-6)
+
+
+def test_the_energy_projection_is_the_same_on_any_number_of_ranks() -> None:
+    sums = []
+    for comm in (WORLD, MPI.COMM_SELF):
+        ksp, b = poisson(comm)
+
+        def update(query: Query, b: Any = b) -> None:
+            b.set(query.parameters["load"])
+
+        with KspSolver(ksp, b, update=update, rtol=1e-10) as solver:
+            projection = EnergyProjection(4)
+            projection.bind(solver)
+            queries = [
+                Query(solver.initial_state(), step=step, transaction="solve", parameters={"load": float(step + 1)})
+                for step in range(2)
+            ]
+            projection.observe(queries[0], solver.step(queries[0]).value)
+            start = projection.predict(queries[1]).value
+            # The load has doubled, and so has the solution: it lies in the space.
+            assert solver.step(queries[1], start).linear_iterations <= 2
+            sums.append(float(np.sum(whole(solver, start))))
+    assert sums[0] == pytest.approx(sums[1], rel=1e-8)

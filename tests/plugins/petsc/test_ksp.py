@@ -10,7 +10,7 @@ from cosolve.core.solver import Solver
 from cosolve.core.testing.solver_contract import SolverContract
 from cosolve.plugins.petsc import KspSolver
 from petsc4py import PETSc
-from problems import poisson
+from petsc_problems import poisson
 
 
 class TestContract(SolverContract):

@@ -13,7 +13,7 @@ from cosolve.core.query import Query
 from cosolve.core.surrogate import Surrogate
 from cosolve.plugins.petsc import SnesSolver, TsSolver, compat, owned, placed, wrapped
 from petsc4py import PETSc
-from problems import Rod
+from petsc_problems import Rod
 
 
 def address(array: Any) -> int:
@@ -29,7 +29,7 @@ def test_a_candidate_is_measured_in_its_own_memory() -> None:
         before, where = solver.copies.copies, address(candidate)
         rod.addresses.clear()
         solver.measure(query, candidate)
-        assert rod.addresses == [where], "the user's function saw the very memory of the proposal"
+        assert list(rod.addresses) == [where], "the user's function saw the very memory of the proposal"
         assert solver.copies.copies == before
         assert address(candidate) == where
 

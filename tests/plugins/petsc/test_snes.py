@@ -9,7 +9,7 @@ from cosolve.core.query import Query
 from cosolve.core.solver import Solver
 from cosolve.core.testing.solver_contract import SolverContract
 from cosolve.plugins.petsc import SnesSolver
-from problems import Rod
+from petsc_problems import Rod
 
 
 class TestContract(SolverContract):

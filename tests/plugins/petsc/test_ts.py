@@ -12,7 +12,7 @@ from cosolve.core.solver import Solver
 from cosolve.core.testing.solver_contract import SolverContract
 from cosolve.plugins.baselines.extrapolation import QuadraticExtrapolation
 from cosolve.plugins.petsc import TsSolver
-from problems import Rod
+from petsc_problems import Rod
 
 
 class TestContract(SolverContract):

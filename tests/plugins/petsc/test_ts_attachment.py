@@ -21,7 +21,7 @@ from cosolve.plugins.baselines.extrapolation import QuadraticExtrapolation
 from cosolve.plugins.petsc import TsAttachment, TsSolver
 from cosolve.plugins.verifiers.residual import Residual
 from petsc4py import PETSc
-from problems import Rod
+from petsc_problems import Rod
 
 DT, STEPS = 0.02, 25
 

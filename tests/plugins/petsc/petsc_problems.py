@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -45,7 +46,7 @@ class Rod:
     Attributes:
         before: Called at the start of the function after its communication; tests plant faults there.
         evaluations: How often the function was called.
-        addresses: Where the values of the unknown lay in each call.
+        addresses: Where the values of the unknown lay in the last calls.
     """
 
     def __init__(self, comm: Any = PETSc.COMM_WORLD, n: int = 40, diffusivity: float = 0.05) -> None:
@@ -60,7 +61,7 @@ class Rod:
         self.before: Callable[[], None] = lambda: None
         self.before_jacobian: Callable[[], None] = lambda: None
         self.evaluations = 0
-        self.addresses: list[int] = []
+        self.addresses: deque[int] = deque(maxlen=64)
 
     def spatial(self, u: Any, t: float) -> Any:
         self.evaluations += 1
