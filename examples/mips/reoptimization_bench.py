@@ -28,7 +28,7 @@ SERIES: Final = {"vary_obj": "series_1", "vary_bounds": "series_1", "vary_rhs": 
 """Folders of the competition's data."""
 RACES: Final = (0,)
 """Instances after which the settings are raced, on that very instance."""
-RACE_SHARE: Final = 0.25
+RACE_SHARE: Final = 0.5
 """Of the limit, for each of the settings in a race."""
 
 
