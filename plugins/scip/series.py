@@ -13,6 +13,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -101,9 +102,7 @@ class Series:
         """
         for one in self.options.settings:
             self._kept = []
-            found = measure(
-                make(), Settings("default"), time_limit=seconds, prepare=lambda model, one=one: self._give(model, one)
-            )
+            found = measure(make(), Settings("default"), time_limit=seconds, prepare=partial(self._give, settings=one))
             self.scores.setdefault(one.name, []).append(score(found))
             self.race_seconds += found.seconds
 
