@@ -6,6 +6,7 @@ the installed dolfinx has the modern name, never for a version number.
 
 from __future__ import annotations
 
+import inspect
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -61,7 +62,9 @@ def create_triangles(comm: Any, nodes: npt.NDArray[np.float64], cells: npt.NDArr
         domain = ufl.Mesh(ufl.VectorElement("Lagrange", ufl.Cell("triangle", geometric_dimension=2), degree))
     else:
         domain = ufl.Mesh(basix.ufl.element("Lagrange", "triangle", degree, shape=(2,)))
-    return dolfinx.mesh.create_mesh(comm, cells, nodes, domain)
+    # Named: 0.10 takes the element ahead of the coordinates; before 0.7 it was called the domain.
+    names = inspect.signature(dolfinx.mesh.create_mesh).parameters
+    return dolfinx.mesh.create_mesh(comm, cells, x=nodes, **{"e" if "e" in names else "domain": domain})
 
 
 def function_space(mesh: Any, element: Any) -> Any:

@@ -10,7 +10,7 @@ from cosolve.core.solver import Solver
 from cosolve.core.testing.solver_contract import SolverContract
 from cosolve.plugins.petsc import KspSolver
 from petsc4py import PETSc
-from petsc_problems import poisson
+from petsc_problems import poisson, use_own_operators
 
 
 class TestContract(SolverContract):
@@ -141,7 +141,7 @@ def test_a_dmplex_gives_vectors_and_operator() -> None:
     ksp = PETSc.KSP().create(comm=plex.getComm())
     ksp.setOperators(matrix)
     ksp.setDM(plex)
-    ksp.setDMActive(False)
+    use_own_operators(ksp)
     with KspSolver(ksp, b, rtol=1e-10) as solver:
         np.testing.assert_allclose(solver.solve().value, 1.0 / (2.0 + np.arange(start, stop)), rtol=1e-8)
         with pytest.raises(NotImplementedError, match="coordinates"):
