@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import weakref
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -72,6 +72,7 @@ def guide(
     branching: bool = True,
     settings: bool = True,
     start: bool | Mapping[str, float] = True,
+    nodes: Callable[[Any], Any] | None = None,
     insist: bool = False,
     audit: bool = True,
     ledger: str | Path | Ledger | None = None,
@@ -93,7 +94,8 @@ def guide(
             score for each candidate (see `cosolve.plugins.scip.plain_features`).
         branching: Whether the guide proposes branching variables.
         settings: Whether it proposes root settings.
-        start: Whether it proposes a primal start; or a start, values by name of some or all variables.
+        start: A primal start, values by name of some or all variables, which SCIP completes and checks; False for none.
+        nodes: A function that scores open nodes (see `cosolve.plugins.scip.node_selection`); None leaves them to SCIP.
         insist: Use the guide on instances unlike those of its training, too.
         audit: Whether a sample of the nodes of large trees goes to SCIP's own rule, which takes over when it branches
             better.
@@ -115,9 +117,9 @@ def guide(
         )
     given = ledger if isinstance(ledger, Ledger) or ledger is None else Ledger(ledger)
     session = Session(solver, None, mode="off", ledger=given)
-    points = Points(branching, settings, start is not False)
+    points = Points(branching, settings, start is not False, nodes is not None)
     values = start if isinstance(start, Mapping) else None
-    guidance = Guidance(session, solver.host, chosen, points, start=values, insist=insist, audit=audit)
+    guidance = Guidance(session, solver.host, chosen, points, start=values, nodes=nodes, insist=insist, audit=audit)
     if isinstance(given, Ledger) and given is not ledger:
         weakref.finalize(guidance, given.close)
     guidance.attach()

@@ -12,7 +12,7 @@ from cosolve.core.errors import BadInputError
 from cosolve.core.query import Transaction
 from cosolve.core.session import Session
 
-POINTS = ("branching", "settings", "start")
+POINTS = ("branching", "settings", "start", "nodes")
 """Where a guide may propose."""
 
 TRACE = 2000
@@ -27,11 +27,13 @@ class Points:
         branching: Branching variables.
         settings: Root settings.
         start: A primal start.
+        nodes: Which open node comes next; only with a function of the user.
     """
 
     branching: bool = True
     settings: bool = True
     start: bool = True
+    nodes: bool = False
 
 
 @dataclass(slots=True)
@@ -55,7 +57,8 @@ class Guidance(Attachment):
         host: The model, as the solver's plugin shows it.
         guide: The guide, or a function that scores the candidates of a node by their plain inputs.
         points: Which proposals are wanted.
-        start: Values by name of variable for a primal start; None for the guide's own.
+        start: Values by name of variable for a primal start; None for none.
+        nodes: Scores open nodes; None leaves them to SCIP.
         insist: Use the guide on instances unlike those of its training, too.
         audit: Whether a sample of the nodes goes to SCIP's own rule.
 
@@ -64,6 +67,7 @@ class Guidance(Attachment):
         declined: Points at which nothing is proposed, with the reasons.
         kept: Parameters that were left as the user had set them.
         features: Measured features of the instance.
+        selector: The node selector with its counts (see `cosolve.plugins.scip.node_selection`); None without one.
     """
 
     name: ClassVar[str] = "branching"
@@ -78,6 +82,7 @@ class Guidance(Attachment):
         points: Points,
         *,
         start: Mapping[str, float] | None = None,
+        nodes: Any = None,
         insist: bool = False,
         audit: bool = True,
     ) -> None:
@@ -90,6 +95,8 @@ class Guidance(Attachment):
         self.kept: tuple[str, ...] = ()
         self.features: dict[str, float] = {}
         self._start = start
+        self._nodes = nodes
+        self.selector: Any = None
         self._insist = insist
         self._audit = audit
         self._rule: Any = None
@@ -116,6 +123,8 @@ class Guidance(Attachment):
             self._attach_branching(why or rule_first, first)
         if self.points.start:
             self._attach_start()
+        if self.points.nodes:
+            self._attach_nodes(plugins)
         self.setup_seconds = self.host.clock() - began
         self._record_guidance()
 
@@ -174,6 +183,13 @@ class Guidance(Attachment):
         taken, told = self.host.add_start(self._start)
         if not taken:
             self.declined.append(Declined("start", told))
+
+    def _attach_nodes(self, plugins: Any) -> None:
+        if plugins.selectors:
+            reason = f"the user chose the node selector {plugins.selectors[0]!r}"
+            self.declined.append(Declined("nodes", reason))
+        elif self._nodes is not None:
+            self.selector = self.host.attach_nodes(self._nodes)
 
     def _detach(self) -> None:
         self.finish()

@@ -93,7 +93,7 @@ class BranchingOptions(BaseModel):
     Attributes:
         branching: Whether the guide proposes branching variables.
         settings: Whether it proposes root settings.
-        start: Whether it proposes a primal start.
+        start: Whether a start that the problem names is used.
         insist: Use the guide on instances unlike those of its training, too.
         audit: Whether a sample of the nodes of large trees goes to SCIP's own rule.
     """

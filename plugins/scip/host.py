@@ -13,6 +13,7 @@ from cosolve.plugins.scip.guide import MIPGuide
 from cosolve.plugins.scip.handshake import why_not_native
 from cosolve.plugins.scip.instance_features import measure
 from cosolve.plugins.scip.library import UnboundError, version
+from cosolve.plugins.scip.node_selection import NodeScorer, ScoredNodes
 from cosolve.plugins.scip.plain_rule import PythonRule, Scorer
 from cosolve.plugins.scip.settings import RULE_PRIORITY, Settings, defaults
 from pyscipopt import SCIP_STAGE, Model
@@ -44,6 +45,7 @@ class UserPlugins:
         separators: Names of separators.
         rules: Own branching rules by name, with their priorities.
         raised: SCIP's rules whose priority the user changed, with it.
+        selectors: Node selectors that the user brought, or whose priority the user changed.
     """
 
     pricers: tuple[str, ...] = ()
@@ -51,6 +53,7 @@ class UserPlugins:
     separators: tuple[str, ...] = ()
     rules: Mapping[str, int] = field(default_factory=dict)
     raised: Mapping[str, int] = field(default_factory=dict)
+    selectors: tuple[str, ...] = ()
 
 
 class ScipHost:
@@ -92,6 +95,7 @@ class ScipHost:
         found: dict[str, list[str]] = {"pricers": [], "constraints": [], "separating": []}
         rules: dict[str, int] = {}
         raised: dict[str, int] = {}
+        selectors: list[str] = []
         for name, value in now.items():
             parts = name.split("/")
             if len(parts) != 3:
@@ -102,12 +106,19 @@ class ScipHost:
                     rules[plugin] = int(value)
                 elif value not in (before[name], RULE_PRIORITY):  # the latter: settings chose, not the user
                     raised[plugin] = int(value)
+            if group == "nodeselection" and what == "stdpriority" and value != before.get(name):
+                selectors.append(plugin)
             if name in before:
                 continue
             if group in found and what in ("priority", "sepafreq") and plugin not in found[group]:
                 found[group].append(plugin)
         return UserPlugins(
-            tuple(found["pricers"]), tuple(found["constraints"]), tuple(found["separating"]), rules, raised
+            tuple(found["pricers"]),
+            tuple(found["constraints"]),
+            tuple(found["separating"]),
+            rules,
+            raised,
+            tuple(selectors),
         )
 
     def measure(self) -> dict[str, float]:
@@ -171,6 +182,12 @@ class ScipHost:
         python = PythonRule(guide.plain.scores, trace=trace)
         python.include(self.model, priority)
         return python, why
+
+    def attach_nodes(self, score: NodeScorer) -> ScoredNodes:
+        """Let a function choose among open nodes."""
+        selector = ScoredNodes(score)
+        selector.include(self.model)
+        return selector
 
     def add_start(self, values: Mapping[str, float]) -> tuple[bool, str]:
         """Give SCIP a start; it completes what is missing and checks all.

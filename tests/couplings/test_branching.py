@@ -348,3 +348,56 @@ def test_a_file_of_another_feature_set_and_a_file_that_is_no_guide(tmp_path: Pat
     save_surrogate(path, other, ModelCard(surrogate="mip_guide"))
     with pytest.raises(BadInputError, match="reads the features 'candidates-0'"):
         cosolve.guide(toy(), path)
+
+
+def test_a_bad_guide_is_handed_back_and_a_fair_one_is_not() -> None:
+    trees = {}
+    for sign in (-1.0, 1.0):
+        model = toy(2, 110, 190)
+        network_of = guide("distance_to_integer")
+        network_of.network.hidden[:] *= sign
+        guidance = cosolve.guide(model, network_of)
+        model.optimize()
+        trees[sign] = (guidance, model.getNNodes(), model.getObjVal())
+    bad, fair = trees[-1.0], trees[1.0]
+    assert bad[0].governed
+    assert bad[0].counts().verdict == "SCIP's rule branches better"
+    assert bad[0].decisions < 0.8 * bad[0].counts().calls
+    assert not fair[0].governed
+    assert bad[2] == pytest.approx(fair[2])
+    assert bad[1] > 3 * fair[1]
+    alone = toy(2, 110, 190)
+    guidance = cosolve.guide(alone, guide("distance_to_integer"), audit=False)
+    alone.optimize()
+    assert guidance.counts().audited == 0
+
+
+def test_nodes_may_be_chosen_by_a_function() -> None:
+    model = toy()
+    guidance = cosolve.guide(model, guide(), nodes=lambda inputs: inputs[:, 2])
+    model.optimize()
+    assert guidance.selector.chosen > 3
+    assert model.getObjVal() == pytest.approx(optimum(toy()))
+    faulty = toy()
+    guidance = cosolve.guide(faulty, guide(), nodes=lambda inputs: inputs[:, 0] * np.nan)
+    faulty.optimize()
+    assert guidance.selector.faults == 3
+    assert guidance.selector.chosen == 0
+    assert "finite score" in guidance.selector.fault
+    assert faulty.getObjVal() == pytest.approx(optimum(toy()))
+    chosen = toy()
+    chosen.setParam("nodeselection/dfs/stdpriority", 900_000)
+    guidance = cosolve.guide(chosen, guide(), nodes=lambda inputs: inputs[:, 0])
+    assert guidance.selector is None
+    assert [one.reason for one in guidance.declined if one.point == "nodes"] == [
+        "the user chose the node selector 'dfs'"
+    ]
+
+
+def test_a_concurrent_solve_is_not_disturbed() -> None:
+    model = toy()
+    guidance = cosolve.guide(model, guide())
+    model.setParam("parallel/maxnthreads", 1)
+    model.solveConcurrent()
+    assert model.getObjVal() == pytest.approx(optimum(toy()))
+    assert guidance.fallbacks == 0
