@@ -372,28 +372,6 @@ def test_a_bad_guide_is_handed_back_and_a_fair_one_is_not() -> None:
     assert guidance.counts().audited == 0
 
 
-def test_nodes_may_be_chosen_by_a_function() -> None:
-    model = toy()
-    guidance = cosolve.guide(model, guide(), nodes=lambda inputs: inputs[:, 2])
-    model.optimize()
-    assert guidance.selector.chosen > 3
-    assert model.getObjVal() == pytest.approx(optimum(toy()))
-    faulty = toy()
-    guidance = cosolve.guide(faulty, guide(), nodes=lambda inputs: inputs[:, 0] * np.nan)
-    faulty.optimize()
-    assert guidance.selector.faults == 3
-    assert guidance.selector.chosen == 0
-    assert "finite score" in guidance.selector.fault
-    assert faulty.getObjVal() == pytest.approx(optimum(toy()))
-    chosen = toy()
-    chosen.setParam("nodeselection/dfs/stdpriority", 900_000)
-    guidance = cosolve.guide(chosen, guide(), nodes=lambda inputs: inputs[:, 0])
-    assert guidance.selector is None
-    assert [one.reason for one in guidance.declined if one.point == "nodes"] == [
-        "the user chose the node selector 'dfs'"
-    ]
-
-
 def test_a_concurrent_solve_is_not_disturbed() -> None:
     model = toy()
     guidance = cosolve.guide(model, guide())
