@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "plugins" / "scip")
 from cosolve.core.cli.main import group
 from cosolve.core.errors import BadInputError, CosolveError, NotConvergedError
 from cosolve.core.model_file import ModelCard, save_surrogate
-from models import LEAN, guide, toy
+from mip_models import LEAN, guide, toy
 
 
 def cosolve(*arguments: str | Path) -> Result:

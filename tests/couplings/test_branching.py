@@ -17,7 +17,7 @@ from cosolve.core.ledger import read_ledger
 from cosolve.core.model_file import ModelCard, save_surrogate
 from cosolve.plugins.scip import host
 from cosolve.plugins.scip.instance_features import envelope_of, measure
-from models import LEAN, general_integers, guide, optimum, toy
+from mip_models import LEAN, general_integers, guide, optimum, toy
 from pyscipopt import SCIP_RESULT, Branchrule, Conshdlr, Model, Pricer
 
 

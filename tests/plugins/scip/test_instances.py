@@ -13,7 +13,7 @@ from cosolve.plugins.scip.instance import find_instances, read_instance
 from cosolve.plugins.scip.instance_features import NAMES, envelope_of, measure
 from cosolve.plugins.scip.linear_rows import check_exactly, linear_rows
 from cosolve.plugins.scip.solver import ScipSolver
-from models import general_integers, guide, toy
+from mip_models import general_integers, guide, toy
 from pyscipopt import Model, quicksum
 
 

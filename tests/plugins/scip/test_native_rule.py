@@ -15,7 +15,7 @@ from cosolve.plugins.scip.feature_names import NATIVE, PLAIN_INPUTS, RAW
 from cosolve.plugins.scip.library import UnboundError, bind, find_addresses
 from cosolve.plugins.scip.native_rule import NativeRule
 from cosolve.plugins.scip.network import Network
-from models import general_integers, network, optimum, toy
+from mip_models import general_integers, network, optimum, toy
 
 PRIORITY = 2_000_000
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import cosolve
 import numpy as np
 import pytest
-from models import guide, optimum, toy
+from mip_models import guide, optimum, toy
 
 
 def test_nodes_may_be_chosen_by_a_function() -> None:
