@@ -13,6 +13,7 @@ from cosolve.examples.cylinder import registration as cylinder_entries
 from cosolve.examples.embedded import registration as embedded_entries
 from cosolve.examples.faults import registration as faults_entries
 from cosolve.examples.heat import registration as heat_entries
+from cosolve.examples.linear_guess import registration as linear_guess_entries
 from cosolve.examples.mips import registration as mips_entries
 from cosolve.examples.overhead import registration as overhead_entries
 from cosolve.examples.scaling import registration as scaling_entries
@@ -58,5 +59,6 @@ def cosolve_benches() -> list[Entry]:
         cylinder_entries,
         faults_entries,
         scaling_entries,
+        linear_guess_entries,
     )
     return [entry for part in parts for entry in part.BENCHES]
