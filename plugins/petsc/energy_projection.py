@@ -101,12 +101,14 @@ class EnergyProjection(Surrogate):
     def memory(self) -> Mapping[str, Array]:
         """Return the space."""
         learnt = np.zeros(0) if self._learnt is None else self._learnt
-        return {"space": self._space, "learnt": learnt}
+        # Told apart from a rank that owns nothing, so that all ranks join the solution or none does.
+        waits = np.array([float(self._learnt is not None)])
+        return {"space": self._space, "learnt": learnt, "waits": waits}
 
     def restore(self, memory: Mapping[str, Array]) -> None:
         """Take back what `memory` returned."""
         self._space, self._state = memory["space"].copy(), -1
-        self._learnt = memory["learnt"].copy() if memory["learnt"].size or not self._space.shape[1] else None
+        self._learnt = memory["learnt"].copy() if memory["waits"][0] else None
 
     def _bound(self) -> KspSolver:
         if self._solver is None:

@@ -158,4 +158,5 @@ class KspSolver(PetscSolver):
     def _give_back(self) -> None:
         rtol, atol, divtol, limit = self._own
         self.ksp.setTolerances(rtol=rtol, atol=atol, divtol=divtol, max_it=limit)
+        self.ksp.setNormType(self._own_norm)
         self.ksp.setInitialGuessNonzero(self._own_nonzero)

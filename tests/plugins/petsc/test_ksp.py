@@ -113,10 +113,10 @@ def test_update_sets_each_querys_right_hand_side_once() -> None:
 
 def test_the_ksp_is_given_back_as_it_was() -> None:
     ksp, b = poisson()
-    before = ksp.getTolerances(), ksp.getInitialGuessNonzero()
+    before = ksp.getTolerances(), ksp.getInitialGuessNonzero(), ksp.getNormType()
     with KspSolver(ksp, b, rtol=1e-3) as solver:
         solver.solve()
-    assert (ksp.getTolerances(), ksp.getInitialGuessNonzero()) == before
+    assert (ksp.getTolerances(), ksp.getInitialGuessNonzero(), ksp.getNormType()) == before
     x = b.duplicate()
     ksp.solve(b, x)
     assert ksp.getConvergedReason() > 0

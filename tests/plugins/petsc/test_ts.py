@@ -85,3 +85,14 @@ def test_petscs_reason_is_in_the_result() -> None:
         assert not result.converged
         assert "SNES_DIVERGED_MAX_IT" in result.reason
         assert "TS_DIVERGED_NONLINEAR_SOLVE" in result.reason
+
+
+def test_a_step_that_petsc_never_tests_is_measured() -> None:
+    """KSPONLY solves once and calls that converged, however large the residual of a nonlinear step is left."""
+    ts = Rod().ts()
+    ts.getSNES().setType("ksponly")
+    with TsSolver(ts, rtol=1e-10) as solver:
+        result = solver.step(Query(solver.initial_state(), 0.0, 0.5))
+    assert not result.converged
+    assert result.residual > 1.0
+    assert "times the tolerance" in result.reason
