@@ -52,15 +52,20 @@ SLOW = {
     "docs/tutorial/first_hybrid_run.md": "runs the plate twice, once on two ranks",
     "docs/how-to/run_under_mpi.md": "three jobs, one of them on four ranks",
     "docs/how-to/train_a_model.md": "generates data and trains",
-    "docs/reference/benches/overhead.md": "a bench",
-    "docs/reference/benches/time-loop.md": "a bench",
 }
-"""Pages whose commands take long, and why."""
+"""Pages whose commands take long, and why; those of the benches are slow, too, see `is_slow`."""
+
+_BENCHES = "docs/reference/benches/"
 
 
 def name_of(page: Path) -> str:
     """Return a page's path in the repository."""
     return page.relative_to(ROOT).as_posix()
+
+
+def is_slow(page: Path) -> bool:
+    """Return whether a page's commands take long: they are listed, or run a whole bench."""
+    return name_of(page) in SLOW or name_of(page).startswith(_BENCHES)
 
 
 def steps(page: Path) -> list[tuple[str, str]]:

@@ -13,12 +13,11 @@ sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parents[1] / "third_party"))
 
 from environment import Environment
-from shell_blocks import PAGES_WITHOUT, SLOW, commands, exception, name_of, prepare, script_of, shell_pages
+from shell_blocks import PAGES_WITHOUT, SLOW, commands, exception, is_slow, name_of, prepare, script_of, shell_pages
 from snippets import ROOT, pages
 
 PAGES = [
-    pytest.param(page, id=name_of(page), marks=[pytest.mark.slow] if name_of(page) in SLOW else [])
-    for page in shell_pages()
+    pytest.param(page, id=name_of(page), marks=[pytest.mark.slow] if is_slow(page) else []) for page in shell_pages()
 ]
 
 
