@@ -45,6 +45,16 @@ def raced(family: str, rule: str, path: Path = FILE) -> Settings:
     return Settings(f"tuned {rule}", (lean if rule == GUIDE else lean.with_rule(rule)).params)
 
 
+def told_of_races(family: str, rules: Sequence[str], path: Path = FILE) -> str:
+    """Return the sentence that says for which of SCIP's rules a race was run on training instances of a family."""
+    found = _read(path).get(family, {})
+    run = [rule for rule in rules if rule in found]
+    missing = [rule for rule in rules if rule not in found]
+    said = f"Raced on training instances: {', '.join(run)}." if run else ""
+    lean = f"No race was run for {', '.join(missing)}: these take the lean settings as they are." if missing else ""
+    return " ".join(one for one in (said, lean) if one)
+
+
 def store(family: str, rule: str, settings: Settings, path: Path = FILE) -> None:
     """Put a winner into the file, in place of an earlier one."""
     content = _read(path)

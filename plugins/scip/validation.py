@@ -29,10 +29,12 @@ class Validation:
     Attributes:
         solves: By instance, then by way.
         unequal: Instances on which two ways proved different optima; must be empty.
+        unsolved: Instances that no way solved within the limit: they say nothing, and are in no mean.
     """
 
     solves: dict[Path, dict[str, Measured]] = field(default_factory=dict)
     unequal: list[Path] = field(default_factory=list)
+    unsolved: list[Path] = field(default_factory=list)
 
     def mean(self, way: str) -> float:
         """Return the shifted geometric mean of the seconds of one way; NaN where nothing was measured."""
@@ -71,7 +73,8 @@ def validate(guide: MIPGuide, instances: Sequence[Path], seconds: float, *, prog
     Args:
         guide: The new guide.
         instances: Instances that it has not seen.
-        seconds: CPU seconds in all; an instance that would exceed them is not begun, and its solves are limited.
+        seconds: CPU seconds in all; an instance that would exceed them is not begun, and its three solves have the
+            same limit each.
         progress: What to report to.
     """
     found = Validation()
@@ -88,13 +91,17 @@ def validate(guide: MIPGuide, instances: Sequence[Path], seconds: float, *, prog
         left = seconds - spent
         if left <= 0.0 or (number and left < spent / number):
             break
-        solves: dict[str, Measured] = {}
-        for way, settings, prepare in ways:
-            # The first solves are short where the guide is any good; default may take what is left.
-            limit = max(left - sum(one.seconds for one in solves.values()), 0.1)
-            solves[way] = measure(read_instance(path), settings, time_limit=limit, prepare=prepare)
+        # The same limit for each: a way that is given less would look faster where it hits it.
+        limit = max(left / len(ways), 0.1)
+        solves = {
+            way: measure(read_instance(path), settings, time_limit=limit, prepare=prepare)
+            for way, settings, prepare in ways
+        }
         spent += sum(one.seconds for one in solves.values())
-        found.solves[path] = solves
+        if any(one.solved for one in solves.values()):
+            found.solves[path] = solves
+        else:
+            found.unsolved.append(path)
         proved = [one.primal for one in solves.values() if one.status == "optimal"]
         if proved and max(proved) - min(proved) > 1e-6 * max(abs(proved[0]), 1.0):
             found.unequal.append(path)
@@ -104,6 +111,14 @@ def validate(guide: MIPGuide, instances: Sequence[Path], seconds: float, *, prog
 
 def gate(guide: MIPGuide, validation: Validation) -> tuple[MIPGuide, list[str]]:
     """Return the guide without what did not pay on held-back instances, and sentences about it."""
+    if validation.unequal:
+        kept = copy.copy(guide)
+        kept.network = kept.plain = kept.root_settings = None
+        names = ", ".join(path.name for path in validation.unequal[:5])
+        return kept, [
+            f"two ways proved different optima on {names}: the guide leaves these instances to SCIP; look at the "
+            "tolerances and the numerics of these models"
+        ]
     if not validation.solves:
         return guide, ["the budget left nothing to measure on held-back instances: what the guide gains is not known"]
     default, alone, whole = (validation.mean(way) for way in (DEFAULT, SETTINGS, GUIDE))

@@ -222,3 +222,30 @@ def test_winners_of_races_are_stored_and_found(tmp_path: Path) -> None:
     path.write_text("[broken\n")
     with pytest.raises(BadInputError, match="TOML"):
         raced.raced("set-cover", "pscost", path)
+
+
+def test_rows_of_a_part_of_the_instances_are_compared_on_these_alone() -> None:
+    every = [run(1.0), run(2.0), run(30.0)]
+    runs: dict[str, list[Run | None]] = {
+        "guided": [*every],
+        "default": [run(4.0), run(4.0), run(90.0)],
+        "tuned pscost": [run(2.0), run(2.0), run(60.0)],
+        "settings alone": [run(1.5), run(2.5), None],
+    }
+    metrics = branching_bench.summary(runs)
+    assert "settings alone" not in metrics["seconds"]
+    assert "settings alone" not in metrics["nodes"]
+    shared = metrics["on_the_first"]["settings alone"]
+    assert shared["instances"] == 2
+    assert shared["guided"] == pytest.approx(6.0**0.5 - 1.0)
+    assert shared["seconds"] > shared["guided"]
+
+
+def test_the_notes_tell_for_which_rules_a_race_was_run(tmp_path: Path) -> None:
+    path = tmp_path / "raced.toml"
+    none = raced.told_of_races("knapsack", ["relpscost", "pscost"], path)
+    assert none == "No race was run for relpscost, pscost: these take the lean settings as they are."
+    raced.store("knapsack", "pscost", Settings("won", {"separating/maxrounds": 0}), path)
+    assert raced.told_of_races("knapsack", ["relpscost", "pscost"], path) == (
+        "Raced on training instances: pscost. No race was run for relpscost: these take the lean settings as they are."
+    )
