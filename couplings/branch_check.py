@@ -2,7 +2,7 @@
 
 A residual of zero does not tell on which branch a solution lies. Three tests, from cheap to sure:
 
-* energy: the solution's energy is not above that of the start it came from, as a stable descent demands;
+* energy: the solution's energy is not above that of the state before the solve, as a stable descent demands;
 * stability: the Jacobian has no negative eigenvalue, as on the branch that a load path from rest follows until its
   first turning point (for equations that come from an energy);
 * audit: on a drawn fraction of the solves the continuation is run, too, and the two answers are compared.
@@ -30,8 +30,8 @@ class BranchCheck(Verifier):
 
     Args:
         stable: Reject a solution whose Jacobian has negative eigenvalues.
-        energy: Name of an invariant or quantity of the solver that must not exceed `energy_limit`'s share of what the
-            state before the solve has; empty for none.
+        energy: Name of an invariant or quantity of the solver that must not exceed what the state before the solve
+            has; empty for none.
         audit_share: Share of the solves, drawn by `seed` and the number of the transaction, that are compared with the
             solver's own continuation; charged as any verdict.
         distance: Largest relative distance from the continuation's answer, in the solver's norm.

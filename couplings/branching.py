@@ -102,7 +102,8 @@ def guide(
         ledger: Folder for the ledger; None writes nothing.
 
     Returns:
-        The guidance. It need not be kept: what SCIP calls lives as long as the model.
+        The guidance. It need not be kept: what SCIP calls lives as long as the model. With a `ledger` keep it, and call
+        its `optimize()`, or its `finish()` after the model's own, which writes what the guide did.
 
     Raises:
         BadInputError: The model is empty or solved already, or the guide cannot be used.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 from cosolve.core.arrays import Array
 from cosolve.core.errors import NotConvergedError
@@ -59,7 +58,7 @@ class CoarseStart(Surrogate):
         self.surrogate, self.level, self.iterations = surrogate, level, iterations
         self.branch, self.correction = branch, correction
         self.name = name or f"{surrogate.name}_{'polished' if iterations else 'prolonged'}"  # type: ignore[misc]  # one for each object
-        self.predict_keeps_memory = surrogate.predict_keeps_memory  # type: ignore[misc]  # as the one within
+        self.predict_keeps_memory = all(one.predict_keeps_memory for one in self._within().values())  # type: ignore[misc]  # as those within
 
     def bind(self, solver: Solver) -> None:
         """Bind the surrogate to the coarse solver, the correction to the fine one (collective)."""
@@ -95,16 +94,21 @@ class CoarseStart(Surrogate):
         if self.correction is not None:
             self.correction.observe(query, value)
 
-    def memory(self) -> Mapping[str, Any]:
-        """Return the memory of the surrogate within."""
-        return self.surrogate.memory()
+    def memory(self) -> Mapping[str, Array]:
+        """Return the memory of surrogate and correction."""
+        return {f"{part}.{name}": array for part, one in self._within().items() for name, array in one.memory().items()}
 
     def restore(self, memory: Mapping[str, Array]) -> None:
-        """Restore the surrogate within."""
-        self.surrogate.restore(memory)
+        """Restore surrogate and correction."""
+        for part, one in self._within().items():
+            head = f"{part}."
+            one.restore({name.removeprefix(head): array for name, array in memory.items() if name.startswith(head)})
+
+    def _within(self) -> dict[str, Surrogate]:
+        parts = {"surrogate": self.surrogate, "correction": self.correction}
+        return {part: one for part, one in parts.items() if one is not None}
 
     def close(self) -> None:
         """Close the surrogates within."""
-        self.surrogate.close()
-        if self.correction is not None:
-            self.correction.close()
+        for one in self._within().values():
+            one.close()

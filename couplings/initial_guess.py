@@ -62,7 +62,7 @@ class GuessedSolves:
     """A sequence of solves, each from the best start; a context manager. Made by `initial_guess`.
 
     Args:
-        session: In the mode `initial_guess`; closed with this object when `owns` says so.
+        session: In the mode `initial_guess`; closed with this object.
         proposers: Candidates.
         closing: Called at the end, after the session was closed.
     """

@@ -53,6 +53,8 @@ def bench(*, quick: bool, seed: int, progress: Callable[[float, str], None] | No
             "is the same on every rank; cells of the kinds hang and collective end by the watchdog, with stacks, exit "
             "code 5 and a whole checkpoint.",
             *(f"Left out, {count} cells: {reason}." for reason, count in Counter(why for _, why in left_out).items()),
+            "A bad answer of a certified verdict is one whose residual, measured anew, misses the solver's tolerance: "
+            "that is what such a verdict promises, not a bound of the error.",
             "An estimate is missed when a run that it let pass errs by more than the tolerance; the interval is "
             "Wilson's, of 95 %.",
         ),

@@ -1,4 +1,4 @@
-"""One mpirun for each number of ranks runs every test that is marked `mpi`, wherever it lies."""
+"""One mpirun for each number of ranks runs every test that is marked `mpi`, wherever it lies; slow ones apart."""
 
 from __future__ import annotations
 
@@ -23,8 +23,15 @@ def _files() -> list[str]:
 
 
 @pytest.mark.timeout(_LIMIT_SECONDS + 30)
-@pytest.mark.parametrize("ranks", [2, 3])
-def test_marked_tests_pass_on(ranks: int) -> None:
+@pytest.mark.parametrize(
+    ("ranks", "chosen", "seconds"),
+    [
+        (2, "mpi and not slow", 180),
+        (3, "mpi and not slow", 180),
+        pytest.param(2, "mpi and slow", 500, marks=pytest.mark.slow),
+    ],
+)
+def test_marked_tests_pass_on(ranks: int, chosen: str, seconds: int) -> None:
     if launched_by_mpi():
         pytest.fail("this test starts mpirun and cannot run inside one; select with -m mpi")
     mpirun = shutil.which("mpirun")
@@ -39,7 +46,7 @@ def test_marked_tests_pass_on(ranks: int) -> None:
     command = [mpirun, "--oversubscribe", "-n", str(ranks), sys.executable, "-m", "pytest", *_files()]
     # A rank that hangs in one test is ended with its stacks by the thread method; the signal method waits for the GIL.
     # Three ranks on two busy cores spend most of a test waiting for each other: the limit is a multiple of that.
-    command += ["-m", "mpi and not slow", "-q", "-p", "no:cacheprovider", "--timeout=180", "--timeout-method=thread"]
+    command += ["-m", chosen, "-q", "-p", "no:cacheprovider", f"--timeout={seconds}", "--timeout-method=thread"]
     with subprocess.Popen(
         command,
         cwd=_TESTS.parent,
