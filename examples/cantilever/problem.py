@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
+import dolfinx.fem.petsc
 import numpy as np
 import ufl
 from cosolve.core.arrays import Array
@@ -28,6 +29,7 @@ from cosolve.examples.cantilever.form import residual
 from cosolve.examples.cantilever.options import HEIGHT, LENGTH, MODES, ROUGHNESS, TRACTION, CantileverOptions
 from cosolve.plugins.fenicsx import FieldWriter, FormSolver, Prolongation, compat
 from dolfinx import fem, mesh
+from petsc4py import PETSc
 
 RTOL = 1e-8
 """The solver stops at a residual of this share of the norm of the load."""
@@ -174,8 +176,33 @@ def form_solver(comm: Communicator, nx: int, ny: int, **settings: Any) -> FormSo
         bcs=[clamp],
         parameters={"modulus": waves, "traction": loads},
         update=update,
-        **chosen,
+        **({"reference": load_norm(v, traction, ds, loads, clamp)} | chosen),
     )
+
+
+def load_norm(v: Any, traction: Any, ds: Any, loads: Any, clamp: Any) -> Callable[[Query], float]:
+    """Return the norm of the load as a function of the query (collective; the function is not).
+
+    The load is linear in its coefficients, so the norm follows from the inner products of the six unit loads, and no
+    query assembles it. Without a load it is that of the first coefficient at one.
+    """
+    form, kept, units = fem.form(ufl.inner(traction, v) * ds), loads.value.copy(), []
+    for unit in np.eye(len(kept)):
+        loads.value[:] = unit
+        vector = dolfinx.fem.petsc.assemble_vector(form)
+        vector.ghostUpdate(addv=PETSc.InsertMode.ADD, mode=PETSc.ScatterMode.REVERSE)
+        dolfinx.fem.petsc.set_bc(vector, [clamp], None, 0.0)
+        units.append(vector)
+    loads.value[:] = kept
+    products = np.array([[float(one.dot(other)) for other in units] for one in units])
+    for vector in units:
+        vector.destroy()
+
+    def norm(query: Query) -> float:
+        given = np.asarray(query.parameters.get("traction", kept))
+        return float(np.sqrt(max(given @ products @ given, 0.0))) or float(np.sqrt(products[0, 0]))
+
+    return norm
 
 
 def modulus_modes(points: Array) -> Array:

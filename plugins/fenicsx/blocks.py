@@ -51,6 +51,7 @@ class Blocks:
             self.names.append(BOUNDARY)
             self.block_of[self.constrained] = self.n_fields
         self._single = len(self.names) == 1
+        self._dofs = [np.flatnonzero(self.block_of == block) for block in range(len(self.names))]
         self.sizes = self.sums(np.ones(n_owned))
 
     def sums(self, values: Array) -> Array:
@@ -66,12 +67,12 @@ class Blocks:
 
     def norms(self, vector: Array) -> Array:
         """Return the Euclidean norm of each block, shape `(n_blocks,)`; NaN anywhere stays NaN (collective)."""
-        if self._single:
-            local = np.array([np.dot(vector, vector)])
-            total = np.zeros_like(local)
-            self.comm.Allreduce(local, total)
-            return np.asarray(np.sqrt(total))
-        return np.asarray(np.sqrt(self.sums(vector * vector)))
+        # Asked in each iteration: a dot product of gathered values takes half the time of weighted counts.
+        parts = [vector] if self._single else [vector[dofs] for dofs in self._dofs]
+        local = np.array([np.dot(part, part) for part in parts])
+        total = np.zeros_like(local)
+        self.comm.Allreduce(local, total)
+        return np.asarray(np.sqrt(total))
 
 
 def constrained_dofs(bcs: Sequence[Any], n_owned: int) -> npt.NDArray[np.int32]:
