@@ -49,6 +49,21 @@ def test_a_light_load_bends_the_beam_as_euler_and_bernoulli_say() -> None:
     assert result.value[tip].mean() == pytest.approx(bending + shear, rel=0.02)
 
 
+@pytest.mark.mpi
+def test_the_reference_is_the_norm_of_the_load() -> None:
+    """No stress at rest: what is left of the residual there is the load, which the reference has without assembling."""
+    with form_solver(MPI.COMM_WORLD, *SMALL, prefix="load_") as solver:
+        for index in range(3):
+            query = Query(solver.initial_state(), transaction="solve", parameters=draw(12, index))
+            left = solver.residual(query, np.zeros(solver.n_owned))
+            at_rest = MPI.COMM_WORLD.allreduce(float(left @ left)) ** 0.5
+            assert solver.reference.at(query)[0] == pytest.approx(at_rest, rel=1e-10)
+        unloaded = Query(
+            solver.initial_state(), transaction="solve", parameters=draw(12, 0) | {"traction": np.zeros(6)}
+        )
+        assert float(np.max(solver.reference.at(unloaded))) > 0.0
+
+
 def test_old_jacobians_give_the_same_answer_and_are_counted() -> None:
     parameters = draw(11, 0)
     answers = []
