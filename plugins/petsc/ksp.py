@@ -45,6 +45,9 @@ class KspSolver(PetscSolver):
         reference: Reference norm: a number, a function of the query, or None for the norm of `b`.
         coordinates: Where the owned values live; None asks the DM.
 
+    Attributes:
+        iterations: Iterations of the last solve.
+
     Raises:
         BadInputError: An option, tolerance or vector cannot be used; raised on every rank alike.
     """
@@ -74,6 +77,7 @@ class KspSolver(PetscSolver):
         self._own = ksp.getTolerances()
         self._own_nonzero = ksp.getInitialGuessNonzero()
         self._own_norm = ksp.getNormType()
+        self._skips = self._own_norm == PETSc.KSP.NormType.NONE
         self._limit = int(self._own[3])
         self._tolerance = Tolerance(
             "ksp",
@@ -85,6 +89,7 @@ class KspSolver(PetscSolver):
             default=lambda query: float(self.b.norm()),
         )
         self._ready = False
+        self.iterations = 0
 
     def tolerance(self, query: Query) -> float:
         """Return the absolute tolerance for `query` (collective)."""
@@ -108,6 +113,7 @@ class KspSolver(PetscSolver):
         tolerance = self.tolerance(query)
         value = (query.state if x0 is None else x0).copy()
         self.copies.add(value.nbytes, "the start, which the solve overwrites")
+        self.iterations = 0
         if float(self.b.norm()) == 0.0:
             return SolveResult(np.zeros_like(value), True, "the right-hand side is zero", 0, 0, 0.0)
         return self._solve(query, value, tolerance)
@@ -124,6 +130,7 @@ class KspSolver(PetscSolver):
             except PETSc.Error as error:
                 failure = f" (PETSc error {error.ierr}: {petsc_database.words(error)})"
             iterations += ksp.getIterationNumber()
+            self.iterations = iterations
             code = ksp.getConvergedReason()
             if code < 0 or failure:
                 break
@@ -153,7 +160,10 @@ class KspSolver(PetscSolver):
             ksp.setUp()
         except PETSc.Error:
             # This type knows another norm only: the true residual decides, see `_solve`.
-            ksp.setNormType(self._own_norm)
+            ksp.setNormType(PETSc.KSP.NormType.DEFAULT if self._skips else self._own_norm)
+        if self._skips:
+            # Without a norm PETSc had put a test in place that never looks at the residual; the norm alone leaves it so.
+            ksp.setConvergenceTest(None)
 
     def _give_back(self) -> None:
         rtol, atol, divtol, limit = self._own

@@ -64,6 +64,31 @@ def test_the_unpreconditioned_residual_meets_the_tolerance_whatever_the_type_off
         assert solver.measure(query, result.value).ratio <= 1.0
 
 
+@pytest.mark.parametrize("kind", ["cg", "gmres", "minres"])
+@pytest.mark.parametrize("by_option", [False, True])
+def test_a_ksp_that_tested_nothing_meets_the_tolerance_and_goes_back_to_testing_nothing(
+    options: Any, kind: str, by_option: bool
+) -> None:
+    options("poisson_ksp_type", kind)
+    if by_option:
+        options("poisson_ksp_norm_type", "none")
+    ksp, b = poisson()
+    if not by_option:
+        ksp.setNormType(PETSc.KSP.NormType.NONE)
+    ksp.setTolerances(max_it=500)
+    with KspSolver(ksp, b, rtol=1e-7) as solver:
+        query = Query(solver.initial_state(), transaction="solve")
+        cold = solver.step(query)
+        assert cold.converged and cold.residual <= 1.0
+        assert 0 < cold.linear_iterations < 500
+        assert solver.iterations == cold.linear_iterations
+        assert solver.step(query, cold.value).linear_iterations == 0
+    assert ksp.getNormType() == PETSc.KSP.NormType.NONE
+    ksp.setTolerances(max_it=3)
+    ksp.solve(b, b.duplicate())
+    assert ksp.getIterationNumber() == 3
+
+
 def test_the_tolerance_does_not_depend_on_the_start() -> None:
     with KspSolver(*poisson(), rtol=1e-6) as solver:
         query = Query(solver.initial_state(), transaction="solve")
