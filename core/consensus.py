@@ -233,6 +233,7 @@ class Consensus:
         *,
         deadline_seconds: float | None = None,
         vote: Callable[[T], float] | None = None,
+        contained: bool = False,
     ) -> T:
         """Run `fn` on every rank, then agree (collective).
 
@@ -247,6 +248,8 @@ class Consensus:
             deadline_seconds: A rank that needs longer has failed, although it returned. Time that it waited in
                 collectives of `self.comm` does not count.
             vote: A number of the value that is reduced by MAX, so that a decision taken from it is one for all.
+            contained: Whether every rank handles the agreed fault where this call stands and goes on, so that a section
+                round this one goes on, too (a proposal inside a library's solve, say).
 
         Returns:
             What `fn` returned on this rank.
@@ -262,7 +265,7 @@ class Consensus:
             return self._run(label, step, fn, deadline_seconds, vote)
         finally:
             comm._depth -= 1
-            if comm._depth == 0:
+            if comm._depth == 0 or contained:
                 comm.fault = None  # all ranks have unwound: what follows starts afresh
 
     def _run(

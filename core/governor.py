@@ -314,5 +314,7 @@ def decisions_of(records: Iterable[Mapping[str, Any]]) -> dict[int, list[frozens
         if record.get("kind") == "resumed":
             decisions = {step: plans for step, plans in decisions.items() if step < record["step"]}
         elif record.get("kind") == "step":
-            decisions.setdefault(int(record["step"]), []).append(frozenset(record["plan"]))
+            # A solver that asks proposers itself (a preconditioned KSP) notes its plan.
+            plan = record["plan"] or record.get("solver_notes", {}).get("plan", ())
+            decisions.setdefault(int(record["step"]), []).append(frozenset(plan))
     return decisions

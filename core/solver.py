@@ -7,13 +7,16 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from cosolve.core.arrays import Array
 from cosolve.core.communicator import Communicator
 from cosolve.core.errors import BadInputError
 from cosolve.core.query import Query, Transaction
 from cosolve.core.verdict import Grade
+
+if TYPE_CHECKING:
+    from cosolve.core.surrogate import Surrogate
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +172,18 @@ class Solver(ABC):
     def _correct(self, query: Query, x0: Array, max_iterations: int) -> SolveResult:
         """Compute `correct`; by default a full step from `x0`."""
         return self._step(query, x0)
+
+    def precondition(self, proposer: Surrogate | None, **settings: Any) -> None:
+        """Let a surrogate propose corrections `z` for residuals `r` in linear solves (collective). Optional.
+
+        Each proposal is asked with `Query.state = r`. Nothing of it is trusted: the solver's own test ends a solve, and
+        its own preconditioner takes over where proposals do not help. See `cosolve.couplings.preconditioner`.
+
+        Args:
+            proposer: Who proposes; None leaves the solver as it was.
+            settings: Of the solver.
+        """
+        raise NotImplementedError(f"solver {self.name!r} has no preconditioner that a surrogate could better")
 
     # Measuring
     @abstractmethod

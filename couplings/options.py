@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import BaseModel, ConfigDict, Field
 
 
@@ -47,6 +49,25 @@ class InitialGuessOptions(BaseModel):
     audit_share: float = Field(default=0.0, ge=0.0, le=1.0)
     audit_distance: float = Field(default=1e-3, gt=0.0)
     audit_seed: int = Field(default=0, ge=0)
+
+
+class PreconditionerOptions(BaseModel):
+    """Options of `preconditioner`.
+
+    Attributes:
+        solves: Number of solves; their parameters come from the problem.
+        combine: How proposal S and base preconditioner B make z of a residual r: `correct` is B r + S (r - A B r),
+            `additive` is B r + S r, `replace` is S r.
+        loss_share: What may be lost in one solve before the base method takes over, as a share of a base solve.
+        patience: Iterations with hardly any progress after which it takes over while its own cost is unknown.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    solves: int = Field(default=1, ge=1)
+    combine: Literal["correct", "additive", "replace"] = "correct"
+    loss_share: float = Field(default=0.2, gt=0.0, allow_inf_nan=False)
+    patience: int = Field(default=20, ge=1)
 
 
 class BranchOptions(BaseModel):

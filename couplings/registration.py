@@ -27,6 +27,13 @@ def cosolve_couplings() -> list[Entry]:
             capabilities=("certified", "mpi"),
         ),
         Entry(
+            name="preconditioner",
+            summary="a surrogate betters the preconditioner of each linear solve; the true residual ends it",
+            factory="cosolve.couplings.preconditioner:Preconditioner",
+            options="cosolve.couplings.options:PreconditionerOptions",
+            capabilities=("certified", "mpi"),
+        ),
+        Entry(
             name="cycle_jump",
             summary="blocks of many cycles: a slow evolution proposed, corrected by true cycles, audited",
             factory="cosolve.couplings.cycle_jump:CycleJump",

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from cosolve.couplings.branching import guide as guide
     from cosolve.couplings.coarse_start import CoarseLevel as CoarseLevel
     from cosolve.couplings.initial_guess import initial_guess as initial_guess
+    from cosolve.couplings.preconditioner import preconditioner as preconditioner
     from cosolve.couplings.time_loop import time_loop as time_loop
 
 __version__: Final = "0.1.0"
@@ -83,6 +84,7 @@ _HOME: Final = {
     "hookimpl": "core.hookspecs",
     "initial_guess": "couplings.initial_guess",
     "load_surrogate": "core.model_file",
+    "preconditioner": "couplings.preconditioner",
     "run": "core.run",
     "run_case": "core.run",
     "save_surrogate": "core.model_file",

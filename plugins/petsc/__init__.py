@@ -1,4 +1,4 @@
-"""PETSc: a user's own KSP, SNES or TS as a solver, and proposals inside a user's own `TS.solve`.
+"""PETSc: a user's own KSP, SNES or TS as a solver, learned preconditioners, proposals inside a user's own `TS.solve`.
 
 The classes are loaded when they are first used: registering loads no petsc4py.
 """
@@ -12,6 +12,7 @@ from cosolve.core.entries import Entry
 from cosolve.core.hookspecs import hookimpl
 
 if TYPE_CHECKING:
+    from cosolve.plugins.petsc.coarse_space import CoarseSpace, slow_modes
     from cosolve.plugins.petsc.energy_projection import EnergyProjection
     from cosolve.plugins.petsc.ksp import KspSolver
     from cosolve.plugins.petsc.snes import SnesSolver
@@ -21,9 +22,21 @@ if TYPE_CHECKING:
 
 COSOLVE_API_VERSION = 1
 
-__all__ = ["EnergyProjection", "KspSolver", "SnesSolver", "TsAttachment", "TsSolver", "owned", "placed", "wrapped"]
+__all__ = [
+    "CoarseSpace",
+    "EnergyProjection",
+    "KspSolver",
+    "SnesSolver",
+    "TsAttachment",
+    "TsSolver",
+    "owned",
+    "placed",
+    "slow_modes",
+    "wrapped",
+]
 
 _LAZY = {
+    "CoarseSpace": "cosolve.plugins.petsc.coarse_space",
     "EnergyProjection": "cosolve.plugins.petsc.energy_projection",
     "KspSolver": "cosolve.plugins.petsc.ksp",
     "SnesSolver": "cosolve.plugins.petsc.snes",
@@ -31,6 +44,7 @@ _LAZY = {
     "TsSolver": "cosolve.plugins.petsc.ts",
     "owned": "cosolve.plugins.petsc.vectors",
     "placed": "cosolve.plugins.petsc.vectors",
+    "slow_modes": "cosolve.plugins.petsc.coarse_space",
     "wrapped": "cosolve.plugins.petsc.vectors",
 }
 _REQUIRES = ("petsc4py", "mpi4py")
@@ -87,8 +101,16 @@ def cosolve_couplings() -> list[Entry]:
 
 @hookimpl
 def cosolve_surrogates() -> list[Entry]:
-    """Register the classical start of a sequence of linear solves."""
+    """Register the classical start of a sequence of linear solves, and the learned coarse space."""
     return [
+        Entry(
+            name="coarse_space",
+            summary="corrections over trained modes or past solutions by a Galerkin matrix, for a preconditioner",
+            factory="cosolve.plugins.petsc.coarse_space:CoarseSpace",
+            options="cosolve.plugins.petsc.options:CoarseSpaceOptions",
+            requires=_REQUIRES,
+            capabilities=("mpi",),
+        ),
         Entry(
             name="energy_projection",
             summary="best start of a KSP over the last solutions, in the energy norm; proposals may join the space",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from cosolve.core import petsc_database
@@ -14,6 +14,10 @@ from cosolve.plugins.petsc.base import PetscSolver, Update
 from cosolve.plugins.petsc.reference import Reference, Tolerance
 from cosolve.plugins.petsc.vectors import placed
 from petsc4py import PETSc
+
+if TYPE_CHECKING:
+    from cosolve.core.surrogate import Surrogate
+    from cosolve.plugins.petsc.learned_krylov import LearnedKrylov
 
 NO_LIMIT = 1e100
 
@@ -47,6 +51,7 @@ class KspSolver(PetscSolver):
 
     Attributes:
         iterations: Iterations of the last solve.
+        limit: Most iterations of a solve.
 
     Raises:
         BadInputError: An option, tolerance or vector cannot be used; raised on every rank alike.
@@ -78,7 +83,7 @@ class KspSolver(PetscSolver):
         self._own_nonzero = ksp.getInitialGuessNonzero()
         self._own_norm = ksp.getNormType()
         self._skips = self._own_norm == PETSc.KSP.NormType.NONE
-        self._limit = int(self._own[3])
+        self.limit = int(self._own[3])
         self._tolerance = Tolerance(
             "ksp",
             self.prefix,
@@ -90,11 +95,25 @@ class KspSolver(PetscSolver):
         )
         self._ready = False
         self.iterations = 0
+        self._pair: tuple[Any, ...] = ()
+        self._learned: LearnedKrylov | None = None
 
     def tolerance(self, query: Query) -> float:
         """Return the absolute tolerance for `query` (collective)."""
         self._load(query)
         return self._tolerance.at(query)
+
+    def product(self, value: Array) -> Array:
+        """Return the operator of now times `value`, owned values (collective)."""
+        operator, _ = self.ksp.getOperators()
+        if not self._pair:
+            # Vectors of its own: it is called inside solves, which use the others.
+            self._pair = (self.vector(), self.vector())
+        x, y = self._pair
+        with placed(x, value, self.copies):
+            operator.mult(x, y)
+        result: Array = y.array_r.copy()
+        return result
 
     def _compute_residual(self, query: Query, x: Any, f: Any) -> None:
         operator, _ = self.ksp.getOperators()
@@ -108,22 +127,51 @@ class KspSolver(PetscSolver):
     def _step(self, query: Query, x0: Array | None) -> SolveResult:
         self._meet(query)
         self._load(query)
-        if not self._ready:
-            self._prepare()
         tolerance = self.tolerance(query)
         value = (query.state if x0 is None else x0).copy()
         self.copies.add(value.nbytes, "the start, which the solve overwrites")
         self.iterations = 0
         if float(self.b.norm()) == 0.0:
             return SolveResult(np.zeros_like(value), True, "the right-hand side is zero", 0, 0, 0.0)
+        if self._learned is not None:
+            return self._learned.solve(query, value, tolerance)
+        return self.solve_classically(query, value, tolerance)
+
+    def precondition(self, proposer: Surrogate | None, **settings: Any) -> None:
+        """Let a surrogate propose corrections inside the solves (collective); see `LearnedKrylov` for the settings.
+
+        Raises:
+            BadInputError: A setting has no meaning for this KSP.
+        """
+        if self._learned is not None:
+            self._learned.close()
+            self._learned = None
+        if proposer is not None:
+            # Imported here: most solves have no use for it.
+            from cosolve.plugins.petsc.learned_krylov import LearnedKrylov
+
+            self._learned = LearnedKrylov(self, proposer, **settings)
+
+    def solve_classically(self, query: Query, value: Array, tolerance: float) -> SolveResult:
+        """Solve by the KSP alone from `value`, which is overwritten, to an absolute tolerance (collective)."""
+        self._prepare()
         return self._solve(query, value, tolerance)
+
+    def set_up(self) -> None:
+        """Set the KSP's preconditioner up for the operator of now (collective).
+
+        Raises:
+            PETSc.Error: It cannot be set up.
+        """
+        self._prepare()
+        self.ksp.setUp()
 
     def _solve(self, query: Query, value: Array, tolerance: float) -> SolveResult:
         ksp, inner, iterations, failure = self.ksp, tolerance, 0, ""
         ratio = math.inf
         for _ in range(ROUNDS):
             # PETSc's divergence test is relative to the norm of b: a bad start would end the solve at once.
-            ksp.setTolerances(rtol=0.0, atol=inner, divtol=NO_LIMIT, max_it=max(self._limit - iterations, 1))
+            ksp.setTolerances(rtol=0.0, atol=inner, divtol=NO_LIMIT, max_it=max(self.limit - iterations, 1))
             try:
                 with placed(self._x, value, self.copies):
                     ksp.solve(self.b, self._x)
@@ -150,6 +198,8 @@ class KspSolver(PetscSolver):
 
     def _prepare(self) -> None:
         """Ask for the unpreconditioned norm and a start that is used, before the first solve."""
+        if self._ready:
+            return
         self._ready = True
         ksp = self.ksp
         ksp.setInitialGuessNonzero(ksp.getType() != "preonly")
@@ -164,6 +214,12 @@ class KspSolver(PetscSolver):
         if self._skips:
             # Without a norm PETSc had put a test in place that never looks at the residual; the norm alone leaves it so.
             ksp.setConvergenceTest(None)
+
+    def _free(self) -> None:
+        if self._learned is not None:
+            self._learned.close()
+        for vector in self._pair:
+            vector.destroy()
 
     def _give_back(self) -> None:
         rtol, atol, divtol, limit = self._own

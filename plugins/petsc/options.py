@@ -25,3 +25,15 @@ class EnergyProjectionOptions(Options):
     """
 
     size: Count = 20
+
+
+class CoarseSpaceOptions(Options):
+    """Options of the surrogate `coarse_space`.
+
+    Attributes:
+        size: Modes that are kept, at most.
+        learns: Whether solutions join the space while there is room.
+    """
+
+    size: Count = 40
+    learns: bool = True

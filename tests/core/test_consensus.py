@@ -163,6 +163,24 @@ def test_a_rank_that_swallows_the_error_of_an_inner_section_enters_no_other(comm
     consensus.close()
 
 
+def test_a_contained_fault_of_an_inner_section_lets_all_ranks_go_on(comm: Communicator, last: int) -> None:
+    consensus = Consensus(comm)
+
+    def fail() -> None:
+        _sum(consensus.comm, 1.0)
+        if consensus.rank == last:
+            raise ValueError("planted")
+        _sum(consensus.comm, 1.0)
+
+    def outer() -> float:
+        with pytest.raises(RankFaultError, match=f"inner failed on rank {last}"):
+            consensus.run("inner", 4, fail, contained=True)
+        return _sum(consensus.comm, 1.0)
+
+    assert consensus.run("outer", 4, outer) == comm.Get_size()
+    consensus.close()
+
+
 def test_a_request_to_stop_is_agreed_at_the_next_meeting(comm: Communicator, last: int) -> None:
     consensus = Consensus(comm)
     assert not consensus.interrupted
