@@ -45,10 +45,6 @@ _WORTH: Final = 0.25
 """An iterate that is not this share of the way to the tolerance is no better start for the base method than the first:
 its error is rough, and a Krylov method may take longer from it."""
 
-_GOING_ON = 0
-_REACHED = int(PETSc.KSP.ConvergedReason.CONVERGED_ATOL)
-_GIVEN_UP = int(PETSc.KSP.ConvergedReason.DIVERGED_BREAKDOWN)
-
 
 @dataclass(slots=True)
 class _Attempt:
@@ -362,14 +358,13 @@ class LearnedKrylov:
 
     def _test(self, ksp: Any, iteration: int, norm: float) -> int:
         """Answer PETSc whether the outer method goes on; norms and prices are the same on every rank."""
+        reasons = PETSc.KSP.ConvergedReason
         if norm <= self._tolerance:
-            return _REACHED
+            return int(reasons.CONVERGED_ATOL)
         assert self._limit is not None
-        if self._pc.fault:
-            return _GIVEN_UP
-        if iteration > 0:
+        if iteration > 0 and not self._pc.fault:
             self._why = self._limit.stops(self._spent(iteration), norm)
-        return _GIVEN_UP if self._why else _GOING_ON
+        return int(reasons.DIVERGED_BREAKDOWN if self._pc.fault or self._why else reasons.ITERATING)
 
     def _spent(self, iterations: int) -> float:
         """Return the counted work of the learned part so far."""

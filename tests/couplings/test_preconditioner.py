@@ -95,7 +95,7 @@ def test_the_ledger_tells_all_and_its_decisions_can_be_repeated(tmp_path: Path) 
     assert 0 < len(asked) < 12
     assert all(not note["preconditioner"]["probe"]["linear"] for note in asked)
     first = WORLD.bcast(read_ledger(folder / "0") if WORLD.rank == 0 else None)
-    assert [record["event"] for record in first if record["kind"] == "governor"][0] == "switched off"
+    assert next(record["event"] for record in first if record["kind"] == "governor") == "switched off"
     # The noise differs from run to run, so iterations may, but not who was asked.
     plans = [[s["solver_notes"]["plan"] for s in run if s["kind"] == "step"] for run in (first, records)]
     assert plans[0] == plans[1]
@@ -121,7 +121,13 @@ def test_a_base_that_does_not_converge_is_a_typed_error() -> None:
 
 class PoissonProblem(Problem):
     name = "poisson"
-    parameters: Mapping[str, Any] = {}
+
+    def __init__(self) -> None:
+        self.parameters = {}
+
+    @property
+    def time_span(self) -> tuple[float, float, float]:
+        return 0.0, 0.0, 0.0
 
     def make_solver(self, comm: Any, settings: Mapping[str, Any]) -> KspSolver:
         return loaded()

@@ -81,9 +81,11 @@ def test_bad_input_is_a_sentence() -> None:
         CoarseSpace(0)
     with pytest.raises(BadInputError, match="shape"):
         CoarseSpace(3, np.ones(4))
-    with KspSolver(*poisson(n=8)) as solver:
-        with pytest.raises(BadInputError, match="the modes have 5 values, this rank owns 64"):
-            CoarseSpace(3, np.ones((2, 5))).bind(solver)
+    with (
+        KspSolver(*poisson(n=8)) as solver,
+        pytest.raises(BadInputError, match="the modes have 5 values, this rank owns 64"),
+    ):
+        CoarseSpace(3, np.ones((2, 5))).bind(solver)
     with pytest.raises(PluginError, match="needs the operator of a KSP"):
         CoarseSpace(3).bind(MeanFieldSolver())
     with pytest.raises(PluginError, match="before `bind"):
