@@ -134,7 +134,9 @@ class KspSolver(PetscSolver):
         if float(self.b.norm()) == 0.0:
             return SolveResult(np.zeros_like(value), True, "the right-hand side is zero", 0, 0, 0.0)
         if self._learned is not None:
-            return self._learned.solve(query, value, tolerance)
+            result = self._learned.solve(query, value, tolerance)
+            self.iterations = result.linear_iterations
+            return result
         return self.solve_classically(query, value, tolerance)
 
     def precondition(self, proposer: Surrogate | None, **settings: Any) -> None:
