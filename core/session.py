@@ -11,8 +11,8 @@ from cosolve.core.arrays import Array
 from cosolve.core.asking import Asking, Trial
 from cosolve.core.consensus import Consensus
 from cosolve.core.coupling import Mode
-from cosolve.core.errors import BadInputError, InterruptedRunError, unknown_name
-from cosolve.core.governor import Asked, Governor
+from cosolve.core.errors import BadInputError, InterruptedRunError
+from cosolve.core.governor import Asked, Governor, GovernorMode
 from cosolve.core.ladder import Failed, Ladder, LadderEnd
 from cosolve.core.ledger import Ledger
 from cosolve.core.outcome import Outcome
@@ -20,6 +20,7 @@ from cosolve.core.prediction import Prediction
 from cosolve.core.query import Query
 from cosolve.core.recording import Hooks, Recording
 from cosolve.core.result import Status
+from cosolve.core.session_settings import check_parameters, check_settings, checked_governor, checked_grade
 from cosolve.core.solver import Solver, SolveResult
 from cosolve.core.starts import Starts
 from cosolve.core.surrogate import Surrogate
@@ -30,7 +31,6 @@ from cosolve.core.verifier import Verifier
 from cosolve.core.watchdog import Heartbeat
 
 _BYTES = 8  # of one value
-_MODES = ("replace", "correct", "initial_guess", "shadow", "off")
 
 
 class Session:
@@ -48,7 +48,7 @@ class Session:
             * `initial_guess`: a start of the full solve; the candidates are ranked by `solver.measure`.
             * `shadow`: nothing; it is asked and judged, the solver's value is used, the ledger keeps the difference.
             * `off`: nothing; nobody is asked.
-        governor: Decides who is asked; by default one that measures.
+        governor: Decides who is asked, or its mode as text (`"off"` asks always); by default one that measures.
         ledger: Where everything is recorded; None records nothing.
         hooks: Observers.
         grade: `Grade.CERTIFIED` refuses acceptances by an estimate.
@@ -75,7 +75,7 @@ class Session:
         verifier: Verifier | None,
         *,
         mode: Mode = "replace",
-        governor: Governor | None = None,
+        governor: Governor | GovernorMode | None = None,
         ledger: Ledger | None = None,
         hooks: Hooks | None = None,
         grade: Grade | Literal["certified", "estimated"] | None = None,
@@ -87,14 +87,14 @@ class Session:
         branch: Verifier | None = None,
         max_guess_iterations: int | None = None,
     ) -> None:
-        _check_settings(mode, verifier, max_corrections, smallest_step_fraction, deadline_seconds)
+        check_settings(mode, verifier, max_corrections, smallest_step_fraction, deadline_seconds)
         if max_guess_iterations is not None and max_guess_iterations < 1:
             raise BadInputError(f"max_guess_iterations must be at least 1, got {max_guess_iterations!r}")
-        demanded = _checked_grade(grade, solver)
+        demanded = checked_grade(grade, solver)
         self.solver = solver
         self.verifier = verifier
         self.mode: Mode = mode
-        self.governor = Governor() if governor is None else governor
+        self.governor = checked_governor(governor)
         self.ledger = ledger
         self.hooks = hooks
         self.heartbeat = heartbeat
@@ -119,6 +119,7 @@ class Session:
         self._known: tuple[Surrogate, ...] = ()
         self._bound: list[Surrogate] = []
         self._fitted = False
+        self._checked: Mapping[str, Any] | None = None
         self.recording = Recording(mode, self.transaction, ledger, hooks)
 
     # The primitive
@@ -224,6 +225,9 @@ class Session:
         consensus = self.consensus
         if self.ledger is not None and self.ledger.failure:
             consensus.comm.output_failure = self.ledger.failure
+        if query.parameters is not self._checked:
+            check_parameters(self.solver, query.parameters)
+            self._checked = query.parameters
         if proposers != self._known:
             self.bind(proposers, step=query.step)
         consensus.run("snapshot", query.step, lambda: self.transaction.begin(query, proposers))
@@ -358,35 +362,3 @@ class Session:
         events = self.governor.record(trial.chain, trial.cost.work) if governed else []
         self.recording.finish(trial, outcome, plan, events, started)
         return outcome
-
-
-def _checked_grade(grade: Grade | str | None, solver: Solver) -> Grade | None:
-    """Return the grade that is demanded; a case and a script may write it as text."""
-    if grade is None:
-        return None
-    try:
-        demanded = Grade(grade)
-    except ValueError:
-        known = [each.value for each in Grade]
-        raise BadInputError(unknown_name("grade", str(grade), known)) from None
-    if demanded is Grade.CERTIFIED and solver.grade is not Grade.CERTIFIED:
-        raise BadInputError(
-            f'grade = "certified" cannot be met: solver {solver.name!r} itself stops by an estimate of its error. '
-            "Leave the grade out, or couple a solver that stops by the residual of its equations (time_loop)."
-        )
-    return demanded
-
-
-def _check_settings(
-    mode: str, verifier: Verifier | None, max_corrections: int, fraction: float, deadline: float | None
-) -> None:
-    if mode not in _MODES:
-        raise BadInputError(f"mode must be one of {', '.join(_MODES)}, got {mode!r}")
-    if verifier is None and mode not in ("initial_guess", "off"):
-        raise BadInputError(f"mode {mode!r} needs a verifier; only initial_guess and off can do without")
-    if max_corrections < 1:
-        raise BadInputError(f"max_corrections must be at least 1, got {max_corrections!r}")
-    if not 0.0 < fraction <= 1.0:
-        raise BadInputError(f"smallest_step_fraction must lie in (0, 1], got {fraction!r}")
-    if deadline is not None and not deadline > 0.0:
-        raise BadInputError(f"deadline_seconds must be positive, got {deadline!r}")

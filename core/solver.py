@@ -92,6 +92,11 @@ class Solver(ABC):
     continues: ClassVar[bool] = False
     comm: Communicator
 
+    @property
+    def parameter_names(self) -> tuple[str, ...]:
+        """Names that `Query.parameters` must have, where it has any: a misspelt one would change nothing, silently."""
+        return ()
+
     # What the space is
     @property
     @abstractmethod

@@ -8,6 +8,7 @@ estimate is too large by full stepping (`cycle_solver`). One block of a run is a
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +22,7 @@ from cosolve.core.loop import Loop, LoopState
 from cosolve.core.query import Query, Transaction
 from cosolve.core.result import Result
 from cosolve.core.session import Session
+from cosolve.core.session_settings import checked_options
 from cosolve.core.surrogate import Surrogate
 from cosolve.core.verifier import Verifier
 from cosolve.couplings.cycle_jump_verifier import CycleSweeps
@@ -141,10 +143,10 @@ def cycle_jump(
     chosen = [proposers] if isinstance(proposers, Surrogate) else list(proposers)
     judge = CycleSweeps() if verifier is None and mode != "off" else verifier
     folder = None if directory is None else Path(directory)
+    further = checked_options(session_options, Session, "cycle_jump", inspect.signature(cycle_jump).parameters)
     ledger = None if folder is None else Ledger(folder, solver.comm)
     # The judge counts work itself; the session's governor would spend whole blocks on references.
-    session_options.setdefault("governor", Governor("off"))
-    session = Session(solver, judge, mode=mode, ledger=ledger, **session_options)
+    session = Session(solver, judge, mode=mode, ledger=ledger, **{"governor": Governor("off"), **further})
     try:
         result = CycleJump(CouplingContext(session, solver, chosen, judge, directory=folder), on_block).run()
     finally:

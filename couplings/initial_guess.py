@@ -13,6 +13,7 @@ sequence of meshes. The answer is the solver's own, to its own absolute toleranc
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +24,7 @@ import numpy as np
 from cosolve.core.arrays import Array
 from cosolve.core.coupling import Coupling, CouplingContext, VerdictFalls
 from cosolve.core.errors import BadInputError
-from cosolve.core.governor import Governor
+from cosolve.core.governor import Governor, GovernorMode
 from cosolve.core.ledger import Ledger
 from cosolve.core.outcome import Outcome
 from cosolve.core.prediction import Prediction
@@ -31,6 +32,7 @@ from cosolve.core.query import Query, Snapshot, Transaction
 from cosolve.core.registry import Registry
 from cosolve.core.result import Result, Status
 from cosolve.core.session import Session
+from cosolve.core.session_settings import checked_options
 from cosolve.core.solver import Solver
 from cosolve.core.surrogate import Surrogate
 from cosolve.core.verifier import Verifier
@@ -146,7 +148,7 @@ def initial_guess(
     fine_iterations: int = 12,
     branch: Verifier | None = None,
     starts: Sequence[str] = (),
-    governor: Governor | None = None,
+    governor: Governor | GovernorMode | None = None,
     directory: str | Path | None = None,
     **session_options: Any,
 ) -> GuessedSolves:
@@ -190,6 +192,7 @@ def initial_guess(
         raise BadInputError(f"{why}.")
     candidates = candidates_of(chosen, coarse, polish=polish, branch=branch)
     folder = None if directory is None else Path(directory)
+    further = checked_options(session_options, Session, "initial_guess", inspect.signature(initial_guess).parameters)
     ledger = None if folder is None else Ledger(folder, solver.comm)
     session = Session(
         whole,
@@ -199,7 +202,7 @@ def initial_guess(
         ledger=ledger,
         branch=branch,
         max_guess_iterations=fine_iterations,
-        **session_options,
+        **further,
     )
     return GuessedSolves(session, candidates, None if ledger is None else ledger.close)
 

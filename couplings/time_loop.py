@@ -12,6 +12,7 @@ What a proposal may become is the session's mode:
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
 from numbers import Real
@@ -21,13 +22,14 @@ from typing import Any, ClassVar, TypeAlias
 from cosolve.core.arrays import Array
 from cosolve.core.coupling import Coupling, CouplingContext, Mode, VerdictFalls
 from cosolve.core.errors import BadInputError
-from cosolve.core.governor import Governor
+from cosolve.core.governor import Governor, GovernorMode
 from cosolve.core.ledger import Ledger
 from cosolve.core.loop import Loop, LoopState
 from cosolve.core.query import Transaction
 from cosolve.core.registry import Registry
 from cosolve.core.result import Result
 from cosolve.core.session import Session
+from cosolve.core.session_settings import checked_options
 from cosolve.core.solver import Solver
 from cosolve.core.surrogate import Surrogate
 from cosolve.core.verdict import Grade
@@ -119,8 +121,10 @@ def time_loop(
     verifier: Verifier | None = None,
     parameters: Mapping[str, Any] | None = None,
     grade: Grade | None = None,
-    governor: Governor | None = None,
+    governor: Governor | GovernorMode | None = None,
     directory: str | Path | None = None,
+    checkpoint_every: int = 0,
+    resume: bool = False,
     on_step: OnStep | None = None,
     raise_on_failure: bool = True,
     **session_options: Any,
@@ -141,10 +145,14 @@ def time_loop(
         state: State at the start, owned values; None for the solver's initial state.
         mode: What a proposal may become, see this module.
         verifier: The judge; by default the solver's residual, accepted below half of the step's tolerance (certified).
-        parameters: What surrogates see as `Query.parameters`, and what the solver's constants of that name are set to.
+        parameters: What surrogates see as `Query.parameters`, and what the solver's constants of that name are set to;
+            all of these, or none to leave the constants as they are.
         grade: `Grade.CERTIFIED` refuses acceptances by estimates.
-        governor: Drops a surrogate that costs more than it saves; by default one that measures.
-        directory: Output folder for the ledger; None writes nothing.
+        governor: Drops a surrogate that costs more than it saves, or its mode as text; by default one that measures.
+        directory: Output folder for ledger and checkpoints; None writes nothing.
+        checkpoint_every: Steps between checkpoints; 0 writes one only when the run stops early (Ctrl-C, SIGTERM, no
+            convergence).
+        resume: Go on from the newest checkpoint in `directory`, with the ledger in the same file.
         on_step: Called on every rank with the loop's state after each committed step.
         raise_on_failure: Raise when the run fails; False returns the result with its status.
         **session_options: Further arguments of `Session`, e.g. `max_corrections`.
@@ -165,8 +173,9 @@ def time_loop(
     if verifier is None and mode not in ("off", "initial_guess"):
         verifier = Registry.discover().load("verifier", "residual", where="time_loop")()
     folder = None if directory is None else Path(directory)
-    ledger = None if folder is None else Ledger(folder, solver.comm)
-    session = Session(solver, verifier, mode=mode, governor=governor, ledger=ledger, grade=grade, **session_options)
+    further = checked_options(session_options, Session, "time_loop", inspect.signature(time_loop).parameters)
+    ledger = None if folder is None else Ledger(folder, solver.comm, resume=resume)
+    session = Session(solver, verifier, mode=mode, governor=governor, ledger=ledger, grade=grade, **further)
     try:
         context = CouplingContext(
             session,
@@ -175,6 +184,8 @@ def time_loop(
             verifier,
             parameters=parameters or {},
             directory=folder,
+            checkpoint_every=checkpoint_every,
+            resume=resume,
         )
         result = TimeLoop(context, (t, t_end, dt), on_step=on_step, state=state).run()
     finally:

@@ -65,6 +65,14 @@ def print_result(case: Case, result: Result) -> None:
     if seconds:
         parts = ", ".join(f"{name} {value:.3g}" for name, value in seconds.items())
         rows.add_row("seconds", f"{parts} (wall clock of this run, the longest over the ranks)")
+    grades = {verdict["grade"] for record in records for verdict in record.get("verdicts", ()) if "grade" in verdict}
+    if grades:
+        rows.add_row("grade", "estimated" if "estimated" in grades else "certified")
+    compared = [record for record in records if record["kind"] == "comparison"]
+    if compared and isinstance(compared[0].get("error"), int | float):
+        rows.add_row(
+            "error of this run", f"{100 * compared[0]['error']:.3g} % ({compared[0].get('measure', 'relative')})"
+        )
     for record in records:
         if record["kind"] == "comparison":
             rows.add_row(f"against {record.get('rival', 'rival')}", _comparison(record))

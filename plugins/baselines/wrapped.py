@@ -35,6 +35,11 @@ class ContinuingSolver(Solver):
         """Number of values that this rank owns."""
         return self.solver.n_owned
 
+    @property
+    def parameter_names(self) -> tuple[str, ...]:
+        """Names that a query must have, as the solver within says."""
+        return self.solver.parameter_names
+
     def initial_state(self) -> Array:
         """Return the initial state."""
         return self.solver.initial_state()

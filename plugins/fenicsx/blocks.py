@@ -47,12 +47,15 @@ class Blocks:
         self.names: list[str] = list(names) if names is not None else fields
         self.n_fields = len(self.names)
         self.constrained = constrained_dofs(bcs, n_owned)
+        fixed = np.bincount(self.block_of[self.constrained], minlength=self.n_fields).astype(np.float64)
         if len(bcs) > 0:
             self.names.append(BOUNDARY)
             self.block_of[self.constrained] = self.n_fields
         self._single = len(self.names) == 1
         self._dofs = [np.flatnonzero(self.block_of == block) for block in range(len(self.names))]
         self.sizes = self.sums(np.ones(n_owned))
+        self._fixed = np.zeros_like(fixed)
+        comm.Allreduce(fixed, self._fixed)
 
     def sums(self, values: Array) -> Array:
         """Return the sum of `values`, shape `(n_owned,)`, over each block and all ranks (collective)."""
@@ -73,6 +76,19 @@ class Blocks:
         total = np.zeros_like(local)
         self.comm.Allreduce(local, total)
         return np.asarray(np.sqrt(total))
+
+    def constrained_size(self, norms: Array) -> float:
+        """Return the root mean square that a constrained field has where it is free (not collective).
+
+        Args:
+            norms: Norms of the state's blocks, as `norms` returns them.
+
+        Returns:
+            That of the smallest of the constrained fields that is not zero; 0 where all of them are.
+        """
+        free = norms[: self.n_fields] / np.sqrt(np.maximum(self.sizes[: self.n_fields], 1.0))
+        found = free[(self._fixed > 0.0) & (free > 0.0)]
+        return float(found.min()) if len(found) else 0.0
 
 
 def constrained_dofs(bcs: Sequence[Any], n_owned: int) -> npt.NDArray[np.int32]:

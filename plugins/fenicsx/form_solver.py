@@ -181,6 +181,11 @@ class FormSolver(Solver):
         """Number of dofs that this rank owns."""
         return self.assembly.n_owned
 
+    @property
+    def parameter_names(self) -> tuple[str, ...]:
+        """Names of the constants that a query sets."""
+        return tuple(self.assembly.parameters)
+
     def initial_state(self) -> Array:
         """Return a copy of the state that `previous` (or `u`) held when the solver was made."""
         return self._initial.copy()

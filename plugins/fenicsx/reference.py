@@ -14,7 +14,8 @@ of a block is `max(rtol * reference, atol)` with the reference of one query:
 4. `|J0| 1`, the same for a state of one in its unit.
 
 For the block of boundary conditions, whose residual is a state, the reference is the norm of the boundary values or of
-the previous state, whichever is larger, and that of a state of one when both are zero.
+the previous state there, whichever is larger. Where both are zero up to rounding (a homogeneous condition), it is that
+of a state of the size that the constrained field has inside, and that of a state of one when this is zero, too.
 """
 
 from __future__ import annotations
@@ -35,6 +36,8 @@ from petsc4py import PETSc
 
 PerBlock: TypeAlias = "float | Mapping[str, float]"
 Reference: TypeAlias = "PerBlock | Callable[[Query], PerBlock] | None"
+
+_ROUNDING = 1e-12
 
 
 class ReferenceNorm:
@@ -145,8 +148,13 @@ class ReferenceNorm:
 
     def _boundary(self, query: Query) -> float:
         values = float(self.blocks.norms(self.assembly.boundary_values())[-1])
-        previous = float(self.blocks.norms(query.state)[-1])
+        norms = self.blocks.norms(query.state)
+        previous = float(norms[-1])
         scale = max(values, previous)
+        inside = self.blocks.constrained_size(norms) * math.sqrt(float(self.blocks.sizes[-1]))
+        # A classical solve leaves the zeros of its boundary at rounding, which is no scale to measure a proposal by.
+        if scale <= _ROUNDING * inside:
+            scale = inside
         return scale if math.isfinite(scale) and scale > 0.0 else math.sqrt(float(self.blocks.sizes[-1]))
 
     def close(self) -> None:

@@ -214,7 +214,7 @@ class KspSolver(PetscSolver):
             # This type knows another norm only: the true residual decides, see `_solve`.
             ksp.setNormType(PETSc.KSP.NormType.DEFAULT if self._skips else self._own_norm)
         if self._skips:
-            # Without a norm PETSc had put a test in place that never looks at the residual; the norm alone leaves it so.
+            # Without a norm PETSc had put a test in place that never looks at the residual, which a norm does not undo.
             ksp.setConvergenceTest(None)
 
     def _free(self) -> None:

@@ -12,6 +12,7 @@ import ufl
 from cosolve.core.coupling import CouplingContext
 from cosolve.core.errors import BadInputError, NotConvergedError
 from cosolve.core.governor import Governor
+from cosolve.core.loop import LoopState
 from cosolve.core.prediction import Prediction
 from cosolve.core.query import Query
 from cosolve.core.registry import Registry
@@ -117,6 +118,57 @@ def test_a_failed_run_raises_by_default_and_is_a_status_on_request() -> None:
         assert np.array_equal(result.value, solver.initial_state())
 
 
+def test_a_misspelt_parameter_is_no_run_with_the_last_value() -> None:
+    domain = compat.create_unit_square(MPI.COMM_SELF, 4, 4)
+    space = compat.function_space(domain, ("Lagrange", 1))
+    u, u_n, v = fem.Function(space), fem.Function(space), ufl.TestFunction(space)
+    dt, mu = fem.Constant(domain, 0.1), fem.Constant(domain, 1.0)
+    form = ((u - u_n) / dt - mu) * v * ufl.dx
+    with FormSolver(form, u, previous=u_n, dt=dt, parameters={"mu": mu}) as solver:
+        for given, hint in ((("muu", 2.0), "Write 'mu' for 'muu'"), (("load", 2.0), "Give 'mu', too")):
+            with pytest.raises(BadInputError, match=f"the parameters lack 'mu'.* given: {given[0]}. {hint}"):
+                time_loop(solver, t_end=0.2, dt=0.1, parameters=dict([given]))
+        result = time_loop(solver, t_end=0.2, dt=0.1, parameters={"mu": 2.0, "seen_by_surrogates": 1})
+        assert np.allclose(result.value, 0.4)
+        assert np.allclose(time_loop(solver, t_end=0.2, dt=0.1).value, 0.4)  # none given: constants as they are
+
+
+def test_the_first_fault_of_a_proposer_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    class Nan(Surrogate):
+        name = "nan"
+
+        def _predict(self, query: Query) -> Prediction:
+            return Prediction(np.full_like(query.state, np.nan))
+
+    with heat() as solver:
+        result = time_loop(solver, Nan(), t_end=0.05, dt=0.01, governor="off")
+    assert result.stats["faults"] == 5
+    told = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert len(told) == 1
+    assert "surrogate 'nan' failed" in told[0]
+    assert "The solver goes on without it" in told[0]
+
+
+def test_a_script_goes_on_from_its_own_checkpoint(tmp_path: Path, classical: np.ndarray) -> None:
+    class Enough(Exception):
+        pass
+
+    def stop(state: LoopState) -> None:
+        if state.step == 7:
+            raise Enough
+
+    with heat() as solver:
+        with pytest.raises(Enough):
+            time_loop(solver, t_end=0.1, dt=0.01, directory=tmp_path, checkpoint_every=2, on_step=stop, governor="off")
+        before = (tmp_path / "ledger.jsonl").read_text()
+        result = time_loop(solver, t_end=0.1, dt=0.01, directory=tmp_path, resume=True, governor="off")
+        assert np.array_equal(result.value, classical)
+    ledger = (tmp_path / "ledger.jsonl").read_text()
+    assert ledger.startswith(before)
+    resumed = [json.loads(line) for line in ledger.splitlines() if '"resumed"' in line]
+    assert any(record["kind"] == "resumed" and record["step"] == 6 for record in resumed)
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
@@ -124,6 +176,13 @@ def test_a_failed_run_raises_by_default_and_is_a_status_on_request() -> None:
         ({"t_end": 1.0, "dt": -0.1}, "dt must be a positive number, found -0.1"),
         ({"t_end": 1.0, "dt": "0.1"}, "dt of a time loop must be a number, found '0.1'"),
         ({"t_end": 1.0, "dt": 0.1, "mode": "replce"}, "mode must be one of"),
+        (
+            {"t_end": 1.0, "dt": 0.1, "directroy": "runs"},
+            "argument of time_loop 'directroy'; did you mean 'directory'",
+        ),
+        ({"t_end": 1.0, "dt": 0.1, "max_correction": 2}, "did you mean 'max_corrections'"),
+        ({"t_end": 1.0, "dt": 0.1, "governor": "of"}, "governor mode must be measured, replay or off, got 'of'"),
+        ({"t_end": 1.0, "dt": 0.1, "governor": 3}, "the governor must be a cosolve.Governor or one of"),
     ],
 )
 def test_bad_input_is_a_sentence(arguments: dict[str, object], sentence: str) -> None:

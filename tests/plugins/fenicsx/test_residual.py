@@ -126,3 +126,28 @@ def test_wrong_forms_are_refused_with_what_to_do() -> None:
         FormSolver(w * v * ufl.dx, u)
     with pytest.raises(BadInputError, match="unknown predictor 'quadratc'; did you mean 'quadratic'"):
         FormSolver(u * v * ufl.dx, u, predictor="quadratc")
+
+
+def test_zeros_of_a_boundary_are_measured_by_the_size_of_the_field_inside() -> None:
+    """A solve leaves the zeros at rounding; a proposal that errs there by rounding, too, must not be rejected."""
+    domain = compat.create_unit_square(MPI.COMM_SELF, 8, 8)
+    space = compat.function_space(domain, ("Lagrange", 1))
+    u, u_n, v = fem.Function(space), fem.Function(space), ufl.TestFunction(space)
+    dt = fem.Constant(domain, 0.01)
+    form = (u - u_n) / dt * v * ufl.dx + ufl.inner(ufl.grad(u), ufl.grad(v)) * ufl.dx
+    bcs = [fem.dirichletbc(np.float64(0.0), boundary_dofs(space), space)]
+    u_n.interpolate(lambda x: np.sin(np.pi * x[0]) * np.sin(np.pi * x[1]))
+    with FormSolver(form, u, previous=u_n, dt=dt, bcs=bcs, rtol=1e-4, prefix="zeros_") as solver:
+        state = solver.initial_state()
+        state[solver.blocks.constrained] = 1e-16
+        query = Query(state, 0.0, 0.01)
+        right = solver.step(query).value
+        fixed, free = solver.blocks.constrained, np.setdiff1d(np.arange(solver.n_owned), solver.blocks.constrained)
+        right[fixed] += 1e-15
+        assert solver.measure(query, right).ratio < 0.5
+        size = np.sqrt(np.mean(state[free] ** 2))
+        right[fixed] = 2e-4 * size  # twice what the tolerance leaves
+        measured = solver.measure(query, right)
+        assert measured.norms["boundary"] / measured.tolerances["boundary"] == pytest.approx(2.0, rel=1e-9)
+        zero = Query(np.zeros_like(state), 0.0, 0.01)
+        assert solver.measure(zero, zero.state).tolerances["boundary"] == pytest.approx(1e-4 * np.sqrt(len(fixed)))
