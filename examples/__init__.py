@@ -15,6 +15,7 @@ from cosolve.examples.faults import registration as faults_entries
 from cosolve.examples.heat import registration as heat_entries
 from cosolve.examples.linear_guess import registration as linear_guess_entries
 from cosolve.examples.mips import registration as mips_entries
+from cosolve.examples.operators import registration as operators_entries
 from cosolve.examples.overhead import registration as overhead_entries
 from cosolve.examples.scaling import registration as scaling_entries
 
@@ -60,5 +61,6 @@ def cosolve_benches() -> list[Entry]:
         faults_entries,
         scaling_entries,
         linear_guess_entries,
+        operators_entries,
     )
     return [entry for part in parts for entry in part.BENCHES]

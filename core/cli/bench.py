@@ -61,7 +61,7 @@ def bench(
         os.environ[DATA_VARIABLE] = str(data)
     if json_path is not None:
         check_writable(json_path)
-    options = bench_options(registry.get("bench", name, where="cosolve bench"), ctx.args)
+    options = bench_options(registry.get("bench", name, where="cosolve bench"), ctx.args, data)
     rank = launched_rank()
     with petsc_options.handed_over(ctx.obj["petsc"]), progress_bar(f"bench {name}", rank=rank) as progress:
         factory = registry.load("bench", name, where="cosolve bench")

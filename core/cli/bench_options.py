@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from cosolve.core.entries import Entry
 from cosolve.core.errors import BadInputError, unknown_name
 
 
-def bench_options(entry: Entry, words: Sequence[str]) -> Any:
+def bench_options(entry: Entry, words: Sequence[str], data: Path | None = None) -> Any:
     """Return the bench's options as its model, or None for a bench that has none.
 
     Args:
         entry: The bench.
         words: What the command line has beside cosolve's own options: `--key value`, `--key=value`, or a lone `--key`,
             which says true.
+        data: What `--data` said; becomes the option `data` of a bench that has one.
 
     Raises:
         BadInputError: An option is unknown or its value cannot be used; says the known ones.
@@ -25,7 +27,7 @@ def bench_options(entry: Entry, words: Sequence[str]) -> Any:
 
     model = entry.load_options()
     known = [f"--{key.replace('_', '-')}" for key in known_keys(model)] if model is not None else []
-    values: dict[str, Any] = {}
+    values: dict[str, Any] = {"data": data} if data is not None and "--data" in known else {}
     rest = list(words)
     while rest:
         word, given, text = rest.pop(0).partition("=")

@@ -36,7 +36,7 @@ class DiffusionGrid:
         self._x, self._y = np.meshgrid(middle, middle, indexing="ij")
         self.matrix = PETSc.Mat().createAIJ((cells**2, cells**2), nnz=5, comm=PETSc.COMM_SELF)
         self.b = self.matrix.createVecRight()
-        self._fill(np.ones((cells, cells)))
+        self.fill(np.ones((cells, cells)))
 
     def set(self, step: Step) -> None:
         """Set right-hand side and, where it changes, operator of a solve."""
@@ -47,13 +47,13 @@ class DiffusionGrid:
             for block, exponent in (((0, 1), one), ((1, 0), two), ((1, 1), three)):
                 rows, columns = (slice(i * half, (i + 1) * half) for i in block)
                 k[rows, columns] = 10.0 ** (1.5 * exponent)
-            self._fill(k)
+            self.fill(k)
             one = two = 0.0
         x, y = 0.5 + 0.35 * one, 0.5 + 0.35 * two
         source = np.exp(-((self._x - x) ** 2 + (self._y - y) ** 2) / (2.0 * 0.08**2))
         self.b.array[:] = source.ravel() / self.cells**2
 
-    def _fill(self, k: Array) -> None:
+    def fill(self, k: Array) -> None:
         """Set the operator: harmonic means on faces, half a cell to the border."""
         n = self.cells
         number = np.arange(n * n, dtype=PETSc.IntType).reshape(n, n)

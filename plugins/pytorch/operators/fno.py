@@ -37,33 +37,54 @@ class SpectralConvolution(nn.Module):
         self.modes = modes
         extents = [2 * m - 1 for m in modes[:-1]] + [modes[-1]]
         scale = 1.0 / math.sqrt(c_in * 2.0)
-        self.weight = nn.Parameter(scale / c_in**0.5 * torch.randn(c_in, c_out, *extents, 2, dtype=dtype))
+        # Of variance 1; on the meta device, where model files are checked, normal numbers would import half of torch.
+        weight = torch.empty(c_in, c_out, *extents, 2, dtype=dtype).uniform_(-(3.0**0.5), 3.0**0.5)
+        self.weight = nn.Parameter(scale / c_in**0.5 * weight)
 
     def forward(self, values: Tensor) -> Tensor:
         """Return the filtered values, shape `(batch, c_out, *spatial)` from `(batch, c_in, *spatial)`."""
         shape = values.shape[2:]
-        axes = list(range(2, 2 + len(shape)))
-        spectrum = torch.fft.rfftn(values, dim=axes, norm="forward")
-        weight = torch.view_as_complex(self.weight)
+        last = 1 + len(shape)
         kept = [min(m, (n + 1) // 2) for m, n in zip(self.modes, shape, strict=True)]
-        for axis, (m, k, n) in enumerate(zip(self.modes, kept, shape, strict=True), 2):
-            if axis == axes[-1]:
-                spectrum, weight = spectrum.narrow(axis, 0, k), weight.narrow(axis, 0, k)
-            else:
-                # Along a full axis the modes are ordered 0, 1, .., k-1, -(k-1), .., -1 on both sides.
-                spectrum = torch.cat([spectrum.narrow(axis, 0, k), spectrum.narrow(axis, n - k + 1, k - 1)], axis)
+        # One axis after the other: what is left out along one is not transformed along the next.
+        spectrum = torch.fft.rfft(values, dim=last, norm="forward").narrow(last, 0, kept[-1])
+        weight = self.weight.narrow(last, 0, kept[-1])
+        for axis in range(2, last):
+            m, k, n = self.modes[axis - 2], kept[axis - 2], shape[axis - 2]
+            spectrum = torch.fft.fft(spectrum, dim=axis, norm="forward")
+            # Along a full axis the modes are ordered 0, 1, .., k-1, -(k-1), .., -1 on both sides.
+            spectrum = torch.cat([spectrum.narrow(axis, 0, k), spectrum.narrow(axis, n - k + 1, k - 1)], axis)
+            if k < m:
                 weight = torch.cat([weight.narrow(axis, 0, k), weight.narrow(axis, 2 * m - k, k - 1)], axis)
-        product = torch.einsum("bi...,io...->bo...", spectrum, weight)
-        # Zeros go in between rather than products into zeros: writing in place is what `vmap` cannot do.
-        for axis, (k, n) in enumerate(zip(kept, shape, strict=True), 2):
-            full = n // 2 + 1 if axis == axes[-1] else n
-            negative = 0 if axis == axes[-1] else k - 1
+        product = _contract(spectrum, weight)
+        for axis in range(2, last):
+            k, n = kept[axis - 2], shape[axis - 2]
+            # Zeros go in between rather than products into zeros: writing in place is what `vmap` cannot do.
             gap = list(product.shape)
-            gap[axis] = full - k - negative
-            parts = [product.narrow(axis, 0, k), product.new_zeros(gap), product.narrow(axis, k, negative)]
-            product = torch.cat(parts, axis)
-        result: Tensor = torch.fft.irfftn(product, s=list(shape), dim=axes, norm="forward")
+            gap[axis] = n - 2 * k + 1
+            parts = [product.narrow(axis, 0, k), product.new_zeros(gap), product.narrow(axis, k, k - 1)]
+            product = torch.fft.ifft(torch.cat(parts, axis), dim=axis, norm="forward")
+        # The last axis is filled up with zeros by the transform itself.
+        result: Tensor = torch.fft.irfft(product, n=shape[-1], dim=last, norm="forward")
         return result
+
+
+def _contract(spectrum: Tensor, weight: Tensor) -> Tensor:
+    """Multiply the coefficients of each mode by its matrix, as real matrices of twice the size.
+
+    Libraries multiply many small real matrices at once; complex ones they copy one by one.
+
+    Args:
+        spectrum: Complex, shape `(batch, c_in, *modes)`.
+        weight: Real, shape `(c_in, c_out, *modes, 2)`.
+    """
+    batch, c_in, modes = spectrum.shape[0], spectrum.shape[1], spectrum.shape[2:]
+    real, imaginary = weight.flatten(2, -2).permute(3, 2, 0, 1).unbind(0)
+    matrix = torch.cat([torch.cat([real, imaginary], 2), torch.cat([-imaginary, real], 2)], 1)
+    rows = torch.view_as_real(spectrum).flatten(2, -2).permute(2, 0, 3, 1).reshape(-1, batch, 2 * c_in)
+    product = torch.bmm(rows, matrix)
+    product = product.reshape(*product.shape[:2], 2, -1).permute(1, 3, 0, 2).contiguous()
+    return torch.view_as_complex(product).reshape(batch, -1, *modes)
 
 
 class FourierNeuralOperator(GridOperator):

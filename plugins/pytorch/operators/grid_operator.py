@@ -81,8 +81,10 @@ class PointwiseLinear(nn.Module):
 
     def forward(self, values: Tensor) -> Tensor:
         """Return `(batch, c_out, *spatial)` from `(batch, c_in, *spatial)`."""
-        mapped = torch.einsum("bi...,oi->bo...", values, self.weight)
-        return mapped if self.bias is None else mapped + self.bias.reshape(-1, *[1] * (values.ndim - 2))
+        # A product for each sample needs no copy of the field, one product for all would need two.
+        flat, weight = values.flatten(2), self.weight.expand(len(values), -1, -1)
+        mapped = torch.bmm(weight, flat) if self.bias is None else torch.baddbmm(self.bias[:, None], weight, flat)
+        return mapped.reshape(*mapped.shape[:2], *values.shape[2:])
 
 
 class SpatialNorm(nn.Module):

@@ -28,7 +28,7 @@ class LocalOperator(GridOperator):
         width: Channels inside.
         layers: Number of layers.
         kernel: Points along each axis of the integral kernel on the grid of training; odd.
-        base: Points along each axis of the grid of training.
+        base: Points along each axis of the grid of training, one number for all or one for each.
         differential_layers: The differential kernel is in the first so many layers; it amplifies noise.
         boundary: How the local kernels go on beyond the grid.
         dtype: float32 or float64.
@@ -46,13 +46,14 @@ class LocalOperator(GridOperator):
         layers: int = 4,
         *,
         kernel: int = 3,
-        base: int = 32,
+        base: int | Sequence[int] = 32,
         differential_layers: int = 1,
         boundary: Boundary = "circular",
         dtype: torch.dtype = torch.float32,
     ) -> None:
         super().__init__()
-        self.modes, self.width, self.kernel, self.base = tuple(modes), width, kernel, base
+        self.modes, self.width, self.kernel = tuple(modes), width, kernel
+        self.base = base if isinstance(base, int) else tuple(base)
         self.boundary, dimension = boundary, len(self.modes)
         self.lift = nn.Sequential(
             PointwiseLinear(c_in, 2 * width, dtype), nn.GELU(), PointwiseLinear(2 * width, width, dtype)

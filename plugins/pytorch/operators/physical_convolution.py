@@ -9,10 +9,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import TypeAlias
 
 import torch
 from cosolve.plugins.pytorch.operators.grid_operator import Boundary, pad
 from torch import Tensor, nn
+
+Base: TypeAlias = int | Sequence[int] | None
+"""Points along each axis of the grid on which a kernel's weights are its values."""
 
 
 class PhysicalConvolution(nn.Module):
@@ -28,8 +32,8 @@ class PhysicalConvolution(nn.Module):
         c_out: Channels out.
         dimension: 1 to 3.
         kernel: Points along each axis of the kernel on the grid of training; odd.
-        base: Points along each axis of the grid of training; None keeps the kernel's number of points on every grid,
-            as an ordinary network does.
+        base: Points along each axis of the grid of training, one number for all axes or one for each; None keeps the
+            kernel's number of points on every grid, as an ordinary network does.
         boundary: How the field goes on beyond the grid.
         bias: Whether a constant is added to each channel.
         dtype: float32 or float64.
@@ -42,7 +46,7 @@ class PhysicalConvolution(nn.Module):
         dimension: int,
         kernel: int = 3,
         *,
-        base: int | None,
+        base: Base,
         boundary: Boundary = "zeros",
         bias: bool = True,
         dtype: torch.dtype = torch.float32,
@@ -50,7 +54,10 @@ class PhysicalConvolution(nn.Module):
         super().__init__()
         if kernel % 2 != 1 or kernel < 1:
             raise ValueError(f"a kernel needs an odd number of points, found {kernel}")
-        self.dimension, self.kernel, self.base, self.boundary = dimension, kernel, base, boundary
+        self.dimension, self.kernel, self.boundary = dimension, kernel, boundary
+        self.base = (base,) * dimension if isinstance(base, int) else None if base is None else tuple(base)
+        if self.base is not None and len(self.base) != dimension:
+            raise ValueError(f"base = {self.base}: expected one number for each of {dimension} axes")
         bound = 1.0 / math.sqrt(c_in * kernel**dimension)
         self.weight = nn.Parameter(torch.empty(c_out, c_in, *[kernel] * dimension, dtype=dtype).uniform_(-bound, bound))
         self.bias = nn.Parameter(torch.zeros(c_out, dtype=dtype)) if bias else None
@@ -69,9 +76,9 @@ class PhysicalConvolution(nn.Module):
         weight = self.weight
         if self.base is None:
             return weight
-        for axis, n in enumerate(shape, 2):
-            if n != self.base:
-                sampled = hat_samples(self.kernel, n / self.base, weight.dtype, weight.device)
+        for axis, (n, base) in enumerate(zip(shape, self.base, strict=True), 2):
+            if n != base:
+                sampled = hat_samples(self.kernel, n / base, weight.dtype, weight.device)
                 weight = torch.tensordot(weight, sampled, dims=([axis], [1])).movedim(-1, axis)
         return weight
 

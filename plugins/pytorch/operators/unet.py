@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import torch
 from cosolve.plugins.pytorch.grid_surrogate import GridSurrogate
 from cosolve.plugins.pytorch.operators.grid_operator import Boundary, GridOperator, PointwiseLinear, SpatialNorm, pad
-from cosolve.plugins.pytorch.operators.physical_convolution import PhysicalConvolution
+from cosolve.plugins.pytorch.operators.physical_convolution import Base, PhysicalConvolution
 from torch import Tensor, nn
 
 
@@ -27,7 +27,7 @@ class ConvolutionBlock(nn.Module):
         c_out: int,
         dimension: int,
         kernel: int,
-        base: int | None,
+        base: Base,
         boundary: Boundary,
         dtype: torch.dtype,
     ) -> None:
@@ -98,15 +98,16 @@ class UNet(GridOperator):
         levels: int = 3,
         *,
         kernel: int = 3,
-        base: int | None = None,
+        base: Base = None,
         boundary: Boundary = "zeros",
         dtype: torch.dtype = torch.float32,
     ) -> None:
         super().__init__()
         self.dimension, self.width, self.levels = dimension, width, levels
-        self.kernel, self.base, self.boundary = kernel, base, boundary
+        self.kernel, self.boundary = kernel, boundary
+        self.base = base if base is None or isinstance(base, int) else tuple(base)
         widths = [width * 2**level for level in range(levels + 1)]
-        bases = [None if base is None else max(base // 2**level, 1) for level in range(levels + 1)]
+        bases = [_coarser(base, level) for level in range(levels + 1)]
         self.lift = PointwiseLinear(c_in, width, dtype)
         self.down = nn.ModuleList(
             ConvolutionBlock(widths[max(level - 1, 0)], widths[level], dimension, kernel, bases[level], boundary, dtype)
@@ -147,6 +148,12 @@ class UNet(GridOperator):
             hidden = self.up[level](torch.cat([double(hidden, self.boundary), skips[level]], dim=1))
         result: Tensor = self.project(hidden)
         return result
+
+
+def _coarser(base: Base, level: int) -> Base:
+    if base is None or isinstance(base, int):
+        return None if base is None else max(base // 2**level, 1)
+    return tuple(max(n // 2**level, 1) for n in base)
 
 
 def check_divisible(values: Tensor, levels: int, name: str) -> None:

@@ -1,0 +1,18 @@
+"""Registers the benches; imports nothing heavy."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from cosolve.core.entries import Entry
+
+BENCHES: Final = (
+    Entry(
+        name="operators",
+        summary="neural operators at equal parameters and CPU budget against POD + ridge and POD + Gaussian process",
+        factory="cosolve.examples.operators.bench:bench",
+        options="cosolve.examples.operators.options:OperatorsOptions",
+        requires=("torch", "scipy"),
+    ),
+)
+"""`cosolve bench operators`."""
