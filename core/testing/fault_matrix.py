@@ -88,6 +88,10 @@ class FaultTarget:
             returns a `FaultCase`. Where that role is the solver, nobody should propose, so that the solver is asked.
         grade: What its verdicts are worth.
         methods: Which methods go wrong, by role, where not those of `cosolve.core.testing.faults.METHODS`.
+        told_step: Roles whose `methods` are given a `Query`, so that the fault begins with the third transaction, as it
+            does in the methods of `METHODS`; others go wrong from their first call on.
+        checkpoints: Whether a run leaves checkpoints, so that one must be whole after the watchdog; False where the run
+            is a single transaction.
         roles: The roles that the coupling has.
         requires: Import names that it needs.
         left_out: Reason for each pair of kind and role that means nothing here.
@@ -102,6 +106,8 @@ class FaultTarget:
     requires: tuple[str, ...] = ()
     left_out: Mapping[tuple[Kind, FaultRole], str] = field(default_factory=dict)
     most_ranks: int = 3
+    told_step: tuple[FaultRole, ...] = ()
+    checkpoints: bool = True
 
     def make(self, comm: Communicator, role: FaultRole) -> FaultCase:
         """Build one run (collective)."""
@@ -255,7 +261,7 @@ def run_cell(
     status, why, error, bad = "classical answer", "", float("nan"), 0
     case = target.make(comm, cell.role)
     methods = target.methods.get(cell.role, ())
-    fault = fault_of(cell, told_step=not methods)
+    fault = fault_of(cell, told_step=not methods or cell.role in target.told_step)
     with Watchdog(limit_seconds) as watchdog, plant(case.part(cell.role), fault, comm, methods) as planted:
         began = time.perf_counter()
         try:

@@ -50,12 +50,14 @@ class Brusselator:
         w = self.local.array_r.reshape(self.y1 - self.y0 + 2, self.x1 - self.x0 + 2, 2)
         inner = w[1:-1, 1:-1]
         laplacian = w[1:-1, :-2] + w[1:-1, 2:] + w[:-2, 1:-1] + w[2:, 1:-1] - 4.0 * inner
-        u, v = inner[..., 0], inner[..., 1]
-        rate = u * u * v
-        out = xdot.array_r.reshape(inner.shape) - self.coefficients * laplacian
-        out[..., 0] -= self.a - (self.b + 1.0) * u + rate
-        out[..., 1] -= self.b * u - rate
+        out = xdot.array_r.reshape(inner.shape) - self.coefficients * laplacian - self.reaction(inner)
         f.array[:] = out.reshape(-1)
+
+    def reaction(self, w: Plane) -> Plane:
+        """Return the rates of u and v, which are the last axis of `w`."""
+        u, v = w[..., 0], w[..., 1]
+        rate = u * u * v
+        return np.stack([self.a - (self.b + 1.0) * u + rate, self.b * u - rate], axis=-1)
 
     def derivative(self, ts: Any, t: float, x: Any, xdot: Any, shift: float, matrix: Any, precond: Any) -> None:
         """Assemble shift dF/dx_t + dF/dx."""

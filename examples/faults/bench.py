@@ -14,7 +14,7 @@ from cosolve.core.testing.fault_matrix import RANKS, Cell, CellOutcome, cells_of
 from cosolve.core.verdict import Grade
 from cosolve.examples.faults.launching import run_cells
 from cosolve.examples.faults.lies import CERTIFIED_SIZES, ESTIMATED_SIZES, certified, estimated, interval
-from cosolve.examples.faults.targets import TARGETS
+from cosolve.examples.faults.targets import NOT_IN_THE_MATRIX, TARGETS
 
 _LIES_SHARE: Final = 0.1
 
@@ -53,6 +53,7 @@ def bench(*, quick: bool, seed: int, progress: Callable[[float, str], None] | No
             "is the same on every rank; cells of the kinds hang and collective end by the watchdog, with stacks, exit "
             "code 5 and a whole checkpoint.",
             *(f"Left out, {count} cells: {reason}." for reason, count in Counter(why for _, why in left_out).items()),
+            *(f"Left out, coupling {name}: {reason}." for name, reason in NOT_IN_THE_MATRIX.items()),
             "A bad answer of a certified verdict is one whose residual, measured anew, misses the solver's tolerance: "
             "that is what such a verdict promises, not a bound of the error.",
             "An estimate is missed when a run that it let pass errs by more than the tolerance; the interval is "

@@ -15,6 +15,7 @@ from typing import Final
 from cosolve.core.checkpoint_reading import check_checkpoint
 from cosolve.core.errors import WATCHDOG_EXIT_CODE, BadInputError, CosolveError
 from cosolve.core.testing.fault_matrix import LIMIT_SECONDS, Cell, CellOutcome
+from cosolve.examples.faults.targets import TARGETS
 from cosolve.examples.faults.worker import folder_of
 
 _GRACE_SECONDS: Final = 120.0
@@ -98,6 +99,8 @@ def _ended(cell: Cell, folder: Path, code: int, output: str, errors: str) -> Cel
         return CellOutcome(cell.name, "failed", f"the ranks ended with code {code}: {errors[-2000:]}")
     if "Timeout (" not in errors or "most recent call first" not in errors:
         return CellOutcome(cell.name, "failed", f"the watchdog printed no stacks: {errors[-2000:]}")
+    if not TARGETS[cell.target].checkpoints:
+        return CellOutcome(cell.name, "watchdog", f"stacks, exit code {code}; a single transaction has no checkpoint")
     try:
         step = check_checkpoint(folder_of(folder, cell))
     except CosolveError as error:

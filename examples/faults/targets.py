@@ -26,5 +26,33 @@ TARGETS: Final[dict[str, FaultTarget]] = {
             # What the judge of a cycle jump looks at is the surrogate's rate, not the state that it proposes.
             methods={"surrogate": ("rate",)},
         ),
+        FaultTarget(
+            "petsc_ts",
+            f"{_HERE}.petsc_ts_case:small",
+            requires=("petsc4py", "mpi4py"),
+            # The solver is the user's own TS: what can fail in it is what PETSc calls back.
+            methods={"solver": ("rates",)},
+            told_step=("solver",),
+        ),
+        FaultTarget(
+            "branching",
+            f"{_HERE}.branching_case:small",
+            requires=("pyscipopt",),
+            roles=("surrogate",),
+            methods={"surrogate": ("scores",)},
+            most_ranks=1,
+            checkpoints=False,
+        ),
     )
 }
+
+NOT_IN_THE_MATRIX: Final[dict[str, str]] = {
+    "classical_cycle_jump": "a rival of cycle_jump: nobody proposes",
+    "full_stepping": "a rival of cycle_jump: nobody proposes",
+    "controlled_full_stepping": "a rival of cycle_jump: nobody proposes",
+    "bare_stepping": "a rival of cycle_jump without cosolve: nobody proposes",
+    "adaptive_stepping": "a rival of time_loop: nobody proposes",
+    "compared_time_loop": "runs time_loop, and rivals beside it",
+    "compared_cycle_jump": "runs cycle_jump, and rivals beside it",
+}
+"""Registered couplings that are no target, each with its reason."""

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from cosolve.core.arrays import Array
 from cosolve.core.communicator import Communicator
-from cosolve.core.coupling import CouplingContext
+from cosolve.core.coupling import Coupling, CouplingContext
 from cosolve.core.governor import Governor
 from cosolve.core.ledger import Ledger
 from cosolve.core.loop import LoopState
@@ -86,10 +86,14 @@ class TimeLoopCase(FaultCase):
             session, solver, [surrogate], verifier, directory=settings.directory, checkpoint_every=1
         )
         try:
-            return TimeLoop(context, (0.0, STEPS * self._dt, self._dt), on_step=self._keep).run()
+            return self._couple(context).run()
         finally:
             session.close()
             ledger.close()
+
+    def _couple(self, context: CouplingContext) -> Coupling:
+        """Return the coupling, which notes what it accepted."""
+        return TimeLoop(context, (0.0, STEPS * self._dt, self._dt), on_step=self._keep)
 
     def _keep(self, state: LoopState) -> None:
         outcome = state.outcome

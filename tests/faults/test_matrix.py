@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 from cosolve.core.communicator import launched_by_mpi
+from cosolve.core.registry import Registry
 from cosolve.core.testing.fault_matrix import Cell, CellOutcome, cells_of
 from cosolve.examples.faults.bench import bench, choice_of
 from cosolve.examples.faults.launching import run_cells
 from cosolve.examples.faults.lies import certified, estimated
-from cosolve.examples.faults.targets import TARGETS
+from cosolve.examples.faults.targets import NOT_IN_THE_MATRIX, TARGETS
 
 
 def _all_hold(cells: Sequence[Cell], folder: Path) -> list[CellOutcome]:
@@ -33,6 +34,13 @@ def test_each_pair_of_kind_role_and_coupling_holds(ranks: int, tmp_path: Path) -
     outcomes = _all_hold(chosen, tmp_path)
     # One start of the ranks serves all: what blocks comes last and ends it.
     assert [outcome.ended == "watchdog" for outcome in outcomes].count(True) == 1
+
+
+def test_each_coupling_is_in_the_matrix_or_left_out_with_a_reason() -> None:
+    registered = {offer.entry.name for offer in Registry.discover().offers() if offer.role == "coupling"}
+    couplings = {"time_loop" if name == "time_loop_fenicsx" else name for name in TARGETS}
+    assert couplings | set(NOT_IN_THE_MATRIX) == registered
+    assert not couplings & set(NOT_IN_THE_MATRIX)
 
 
 def test_no_lie_gets_past_a_certified_verdict() -> None:
