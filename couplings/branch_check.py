@@ -68,6 +68,8 @@ class BranchCheck(Verifier):
 
     def _judge(self, solver: Solver, query: Query, prediction: Prediction) -> Verdict:
         value = prediction.value
+        if not math.isfinite(solver.norm(value)):
+            return _verdict(Decision.REJECT, Grade.CERTIFIED, math.inf, 0.0, "it has values that are not finite")
         if self.energy:
             verdict = self._by_energy(solver, query, value)
             if verdict is not None:

@@ -23,9 +23,11 @@ from typing import Any, ClassVar, Self, TypeAlias
 import numpy as np
 from cosolve.core.arrays import Array
 from cosolve.core.coupling import Coupling, CouplingContext, VerdictFalls
-from cosolve.core.errors import BadInputError
+from cosolve.core.errors import BadInputError, InterruptedRunError, RankFaultError
 from cosolve.core.governor import Governor, GovernorMode
+from cosolve.core.interrupts import Interrupts
 from cosolve.core.ledger import Ledger
+from cosolve.core.loop import Loop, LoopState
 from cosolve.core.outcome import Outcome
 from cosolve.core.prediction import Prediction
 from cosolve.core.query import Query, Snapshot, Transaction
@@ -117,6 +119,15 @@ class GuessedSolves:
         self.state = outcome.value
         self.solves += 1
         return outcome
+
+    @property
+    def reached(self) -> LoopState:
+        """Where the sequence stands, for a checkpoint."""
+        return LoopState(self.solves, float(self.solves), self.state, self._history)
+
+    def go_on(self, reached: LoopState) -> None:
+        """Go on from where a sequence stood (not collective)."""
+        self.solves, self.state, self._history = reached.step, reached.value, reached.history
 
     @property
     def stats(self) -> dict[str, Any]:
@@ -327,22 +338,28 @@ class InitialGuess(Coupling):
     def run(self) -> Result:
         """Run all solves (collective); the result's value is that of the last one."""
         context = self.context
-        guessed = GuessedSolves(context.session, self.proposers)
-        parameters_of = getattr(context.problem, "solve_parameters", None)
+        session = context.session
+        guessed = GuessedSolves(session, self.proposers)
+        # Checkpoints are those of a loop: written and read alike.
+        store = Loop(
+            session,
+            self.proposers,
+            t_end=float(self.options.solves),
+            dt=1.0,
+            directory=context.directory,
+            options=context.options,
+        )
         status, message = Status.SUCCESS, ""
         try:
-            for index in range(self.options.solves):
-                parameters = context.parameters if parameters_of is None else parameters_of(index)
-                outcome = guessed.solve(parameters, raise_on_failure=False)
-                if not outcome.ok:
-                    status, message = outcome.status, outcome.message
-                    break
-                if context.on_commit is not None:
-                    context.on_commit(float(index), outcome.value, outcome.source)
+            guessed.go_on(store.init(resume=context.resume))
+            with Interrupts(session.consensus.comm):
+                status, message = self._run(guessed, store)
+            if status is not Status.SUCCESS:
+                path = store.checkpoint(guessed.reached)
+                message += f"; checkpoint of solve {guessed.solves} in {path}, resume from there" if path else ""
         finally:
             if self.level is not None:
                 self.level.solver.close()
-        session = context.session
         return Result(
             guessed.state,
             status,
@@ -352,3 +369,27 @@ class InitialGuess(Coupling):
             float(guessed.solves - 1),
             context.directory,
         )
+
+    def _run(self, guessed: GuessedSolves, store: Loop) -> tuple[Status, str]:
+        """Run the solves that are left; return how it ended, and why."""
+        context, session, solves = self.context, self.context.session, self.options.solves
+        parameters_of = getattr(context.problem, "solve_parameters", None)
+        while guessed.solves < solves:
+            index = guessed.solves
+            parameters = context.parameters if parameters_of is None else parameters_of(index)
+            try:
+                outcome = guessed.solve(parameters, raise_on_failure=False)
+            except RankFaultError as error:
+                return Status.FAULT, str(error)
+            except InterruptedRunError as error:
+                return Status.INTERRUPTED, str(error)
+            if not outcome.ok:
+                return outcome.status, outcome.message
+            if context.on_commit is not None:
+                context.on_commit(float(index), outcome.value, outcome.source)
+            every = context.checkpoint_every
+            if every and (guessed.solves % every == 0 or guessed.solves == solves):
+                store.checkpoint(guessed.reached)
+            if session.interrupted and guessed.solves < solves:
+                return Status.INTERRUPTED, f"interrupted after solve {index} of {solves}"
+        return Status.SUCCESS, ""

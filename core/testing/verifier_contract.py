@@ -26,6 +26,8 @@ class VerifierContract(Contract):
 
     may_accept = True
     """False for verifiers that may only reject (an envelope)."""
+    fault_rtol = 1e-5
+    """How near a run with failing proposals must be to the classical one, relative to the largest value."""
 
     def make(self) -> Verifier:
         """Return a ready verifier."""
@@ -207,12 +209,12 @@ class VerifierContract(Contract):
             oracle = OracleSurrogate(lambda query: states[query.step + 1], self.comm)
             with plant(oracle, fault, self.comm):
                 outcomes = hybrid_run(solver, verifier, [oracle], start, impatient=True)
-            check_run(outcomes, states, start, 1e-5, f"{fault.kind} in the proposal", solver)
+            check_run(outcomes, states, start, self.fault_rtol, f"{fault.kind} in the proposal", solver)
         if verifier.grade is Grade.CERTIFIED:
             for error in (1e3, 1.0, 1e-3):
                 liar = OracleSurrogate(lambda query: states[query.step + 1], self.comm, error=error)
                 outcomes = hybrid_run(solver, verifier, [liar], start)
-                check_run(outcomes, states, start, 1e-5, f"a lie that is {error:g} off", solver)
+                check_run(outcomes, states, start, self.fault_rtol, f"a lie that is {error:g} off", solver)
         solver.close()
 
     def trial(self) -> None:

@@ -24,7 +24,8 @@ TARGETS: Final[dict[str, FaultTarget]] = {
             f"{_HERE}.cycle_jump_case:small",
             grade=Grade.ESTIMATED,
             # What the judge of a cycle jump looks at is the surrogate's rate, not the state that it proposes.
-            methods={"surrogate": ("rate",)},
+            methods={"surrogate": ("told_rate",)},
+            told_step=("surrogate",),
         ),
         FaultTarget(
             "petsc_ts",

@@ -14,6 +14,7 @@ from typing import ClassVar
 
 import numpy as np
 from cosolve.core.arrays import Array
+from cosolve.core.domain import Domain
 from cosolve.core.errors import BadInputError, PluginError
 from cosolve.core.prediction import Prediction
 from cosolve.core.query import Query
@@ -46,6 +47,7 @@ class EnergyProjection(Surrogate):
     is_baseline: ClassVar[bool] = True
     collective: ClassVar[bool] = True
     predict_keeps_memory: ClassVar[bool] = True
+    domain = Domain(dtypes=("float64",))
 
     def __init__(self, size: int = 20, joined: Sequence[Surrogate] = ()) -> None:
         if size < 1:

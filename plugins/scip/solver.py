@@ -13,7 +13,7 @@ from cosolve.core.query import Query
 from cosolve.core.solver import ResidualMeasure, Solver, SolveResult
 from cosolve.plugins.scip.host import ScipHost
 from cosolve.plugins.scip.linear_rows import LinearRows, linear_rows
-from pyscipopt import Model
+from pyscipopt import SCIP_STAGE, Model
 
 FINISHED: Final = ("optimal", "infeasible", "unbounded", "inforunbd", "gaplimit", "sollimit", "bestsollimit")
 """SCIP's statuses that answer the question as it was asked."""
@@ -70,6 +70,8 @@ class ScipSolver(Solver):
     def _step(self, query: Query, x0: Array | None) -> SolveResult:
         model = self.host.model
         if x0 is not None:
+            if model.getStage() != SCIP_STAGE.PROBLEM:
+                model.freeTransform()  # a start is for a search that has not begun
             names = [variable.name for variable in model.getVars(transformed=False)]
             self.host.add_start(dict(zip(names, map(float, x0), strict=True)))
         model.optimize()

@@ -15,8 +15,8 @@ from cosolve.core.result import Result, Status
 from cosolve.core.session import Session
 from cosolve.couplings.cycle_jump import CycleJump
 from cosolve.couplings.cycle_jump_verifier import CycleSweeps
+from cosolve.couplings.small_cycles import NearlyExact
 from cosolve.examples.faults.cycle_jump_case import solver_of
-from cosolve.examples.faults.cycles import NearlyExact
 
 pytestmark = pytest.mark.mpi
 LOADS = (0.5, 0.8, 0.4, 0.6, 0.45, 0.7)

@@ -10,16 +10,22 @@ import cosolve
 import numpy as np
 import pytest
 from cosolve.core.communicator import Communicator
+from cosolve.core.coupling import CouplingContext
 from cosolve.core.errors import BadInputError, NotConvergedError
 from cosolve.core.governor import Governor
+from cosolve.core.ledger import Ledger, read_ledger
 from cosolve.core.prediction import Prediction
 from cosolve.core.query import Query
+from cosolve.core.session import Session
 from cosolve.core.surrogate import Surrogate
 from cosolve.core.testing.two_wells import TwoWells, left
 from cosolve.core.verdict import Decision, Grade
 from cosolve.couplings.branch_check import BranchCheck
 from cosolve.couplings.coarse_start import CoarseLevel
-from cosolve.couplings.initial_guess import initial_guess
+from cosolve.couplings.initial_guess import InitialGuess, initial_guess
+from cosolve.couplings.options import InitialGuessOptions
+from cosolve.plugins.baselines.extrapolation import QuadraticExtrapolation
+from cosolve.plugins.baselines.load_stepping import LoadStepping, scaled
 
 pytestmark = pytest.mark.mpi
 
@@ -214,3 +220,44 @@ def test_bad_input_is_told_in_a_sentence() -> None:
         BranchCheck(audit_share=2.0)
     assert cosolve.initial_guess is initial_guess
     solver.close()
+
+
+class Forces:
+    """Gives each solve its force, as a problem does."""
+
+    @staticmethod
+    def solve_parameters(index: int) -> dict[str, float]:
+        return {"force": (0.3, 0.1, 0.35, 0.2)[index]}
+
+
+def sequence(comm: Communicator, folder: Path, solves: int, *, resume: bool = False) -> Any:
+    solver = LoadStepping(TwoWells(comm), scaled("force"))
+    with (
+        Ledger(folder, comm, resume=resume) as ledger,
+        Session(solver, None, mode="initial_guess", governor=Governor("measured"), ledger=ledger) as session,
+    ):
+        context = CouplingContext(
+            session,
+            solver,
+            [QuadraticExtrapolation()],
+            None,
+            problem=Forces(),  # type: ignore[arg-type]  # a part of a problem is enough
+            directory=folder,
+            settings=InitialGuessOptions(solves=solves),
+            checkpoint_every=1,
+            resume=resume,
+        )
+        result = InitialGuess(context).run()
+    solver.close()
+    return result
+
+
+def test_a_sequence_of_solves_goes_on_from_its_checkpoint(comm: Communicator, shared_path: Path) -> None:
+    whole = sequence(comm, shared_path / "whole", 4)
+    sequence(comm, shared_path / "parts", 2)
+    rest = sequence(comm, shared_path / "parts", 4, resume=True)
+    assert rest.ok
+    np.testing.assert_array_equal(rest.value, whole.value)
+    steps = [record for record in read_ledger(shared_path / "parts") if record["kind"] == "step"]
+    if comm.Get_rank() == 0:
+        assert [record["step"] for record in steps] == [0, 1, 2, 3]

@@ -56,8 +56,8 @@ class Drifting(Surrogate):
 def _parts(kind: str, comm: Any) -> tuple[Any, Any, Any]:
     """Return solver, surrogate and verifier."""
     if kind == "cycle_jump":
+        from cosolve.couplings.small_cycles import NearlyExact
         from cosolve.examples.faults.cycle_jump_case import solver_of
-        from cosolve.examples.faults.cycles import NearlyExact
 
         return solver_of(comm), NearlyExact(0.3), CycleSweeps()
     if kind == "fenicsx":

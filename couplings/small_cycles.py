@@ -1,4 +1,4 @@
-"""A cyclic problem in numpy, spread over the ranks, with a slow surrogate that knows it nearly exactly.
+"""A cyclic problem in numpy, spread over the ranks, and a slow surrogate that knows it nearly exactly: for checks.
 
     theta' = -D (theta - load s(x, alpha) (1 + sin 2 pi t)),   phi' = R exp(A theta),   alpha = 1 - exp(-phi),
     s = (1 + x/2) (1 - alpha/5)
@@ -40,13 +40,17 @@ class Cycles(CyclicSolver[State]):
 
     Args:
         comm: Communicator; duplicated by nobody here.
+        empty_rank: A rank that owns nothing; None spreads the points evenly.
     """
 
-    def __init__(self, comm: Communicator) -> None:
+    def __init__(self, comm: Communicator, empty_rank: int | None = None) -> None:
         self.comm = comm
         self.work = 0
         everyone = np.linspace(0.0, 1.0, POINTS)
-        self.x: FloatArray = np.array_split(everyone, comm.Get_size())[comm.Get_rank()]
+        ranks = comm.Get_size()
+        owners = [rank for rank in range(ranks) if rank != empty_rank or ranks == 1]
+        shares = dict(zip(owners, np.array_split(everyone, len(owners)), strict=True))
+        self.x: FloatArray = shares.get(comm.Get_rank(), everyone[:0])
 
     @property
     def points(self) -> FloatArray:
