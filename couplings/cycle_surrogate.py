@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from cosolve.core.domain import Domain
 from cosolve.core.errors import BadInputError
 from cosolve.core.prediction import Prediction
 from cosolve.core.query import Query
@@ -22,6 +23,7 @@ class SlowSurrogate(StoredSurrogate, SlowModel):
 
     collective: ClassVar[bool] = True
     predict_keeps_memory: ClassVar[bool] = True
+    domain = Domain(dtypes=("float64",))
     _solver: CycleSolver | None = None
 
     def bind(self, solver: Solver) -> None:

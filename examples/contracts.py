@@ -38,3 +38,23 @@ class CahnHilliardContract(_SmallProblemContract):
     """Phase separation on a small square."""
 
     options: ClassVar[dict[str, Any]] = {"cells": 12}
+
+
+class BrusselatorContract(_SmallProblemContract):
+    """A user's own TS on 12 x 12 points."""
+
+    options: ClassVar[dict[str, Any]] = {"cells": 12}
+    rank_rtol = 1e-3  # ten times its tolerance
+
+
+class CylinderContract(_SmallProblemContract):
+    """The flow on a coarse mesh."""
+
+    options: ClassVar[dict[str, Any]] = {"side": 4, "dt": 0.005}
+
+
+class CantileverContract(_SmallProblemContract):
+    """A short row of cells under a small load."""
+
+    options: ClassVar[dict[str, Any]] = {"nx": 10, "ny": 2, "load": 0.3}
+    restored_rtol = 1e-5  # the Jacobian of the last solve is used again

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 from cosolve.core.arrays import Array
@@ -89,15 +90,7 @@ def _questions(start: Query, states: list[Array], steps: int) -> Iterator[Query]
     dt = start.dt
     for step in range(steps):
         history = tuple(Snapshot(start.t + dt * age, states[age]) for age in range(step - 1, max(-1, step - 4), -1))
-        yield Query(
-            states[step],
-            start.t + dt * step,
-            dt,
-            step,
-            parameters=start.parameters,
-            history=history,
-            context=start.context,
-        )
+        yield replace(start, state=states[step], t=start.t + dt * step, step=step, history=history)
 
 
 def last_question(solver: Solver, start: Query, steps: int = STEPS) -> Query:

@@ -6,7 +6,7 @@ import json
 import math
 
 from cosolve.core.problem import Problem
-from cosolve.core.query import Query
+from cosolve.core.query import Query, Transaction
 from cosolve.core.solver import Solver
 from cosolve.core.testing.contract import group
 from cosolve.core.testing.solver_contract import SolverContract
@@ -37,7 +37,9 @@ class ProblemContract(SolverContract):
         """Return the first question of a run."""
         problem = self.problem()
         start, _, dt = problem.time_span
-        return Query(solver.initial_state(), start, dt, parameters=problem.parameters)
+        # What cannot be stepped in time is solved as a whole.
+        transaction: Transaction = "solve" if solver.unfit("step", dt) else "step"
+        return Query(solver.initial_state(), start, dt, transaction=transaction, parameters=problem.parameters)
 
     @group("contract")
     def test_it_says_its_name_span_and_parameters(self) -> None:

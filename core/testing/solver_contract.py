@@ -23,6 +23,12 @@ from cosolve.core.testing.unimplemented import unimplemented
 class SolverContract(Contract):
     """Inherit, implement `make` and `query`, and let pytest collect the class. Collective when run under mpirun."""
 
+    measured = True
+    """False for a solver whose steps have no equation of their own to measure by, so that it measures NaN."""
+    steps: int | None = None
+    """How many transactions there are, where their number has an end."""
+    restored_rtol = 1e-12
+    """How near the answer after `restore` must be; looser for a solver that reuses what it assembled before."""
     fault_rtol = 1e-5
     """How near a run with failing proposals must be to the classical one, relative to the largest value."""
 
@@ -40,6 +46,12 @@ class SolverContract(Contract):
         if self.entry is None:
             raise unimplemented(self, "query", "a Query")
         return Query(solver.initial_state(), 0.0, 0.1)
+
+    def _unmeasured(self) -> bool:
+        """Say that a check of the measure does not apply, where it does not."""
+        if not self.measured:
+            self.leave_out("its steps have no equation of their own: nothing is measured")
+        return not self.measured
 
     @contextmanager
     def opened(self) -> Iterator[tuple[Solver, Query]]:
@@ -70,6 +82,8 @@ class SolverContract(Contract):
         solver.close()
 
     def test_its_own_answer_passes_its_own_measure(self) -> None:
+        if self._unmeasured():
+            return
         with self.opened() as (solver, query):
             result = solver.step(query)
             assert result.converged, f"a plain step does not converge: {result.reason}"
@@ -77,6 +91,8 @@ class SolverContract(Contract):
             assert ratio <= 1.0 + 1e-6, f"the solver stopped at {ratio:.3g} of its tolerance by its own measure"
 
     def test_the_measure_sees_a_wrong_state(self) -> None:
+        if self._unmeasured():
+            return
         with self.opened() as (solver, query):
             value = solver.step(query).value.copy()
             right = solver.measure(query, value).ratio
@@ -108,7 +124,9 @@ class SolverContract(Contract):
                 f"from its own answer it needs {warm.iterations} iterations, from its default start {cold.iterations}"
             )
             ratio = solver.measure(query, warm.value).ratio
-            assert ratio <= 1.0 + 1e-6, f"from its own answer it stops at {ratio:.3g} of its tolerance"
+            assert not self.measured or ratio <= 1.0 + 1e-6, (
+                f"from its own answer it stops at {ratio:.3g} of its tolerance"
+            )
 
     def test_nan_in_gives_a_result_that_says_so_and_no_exception(self) -> None:
         with self.opened() as (solver, query):
@@ -127,7 +145,7 @@ class SolverContract(Contract):
             solver.restore(memory)
             second = solver.step(query).value
             size = float(np.max(np.abs(first), initial=1.0))
-            assert np.allclose(first, second, rtol=1e-12, atol=1e-12 * size), (
+            assert np.allclose(first, second, rtol=self.restored_rtol, atol=self.restored_rtol * size), (
                 "after `restore` the same question has another answer: what it keeps belongs into `memory`"
             )
 
@@ -166,7 +184,7 @@ class SolverContract(Contract):
         with self.opened() as (solver, query):
 
             def call(index: int) -> None:
-                result = solver.step(replace(query, step=index))
+                result = solver.step(replace(query, step=index if self.steps is None else index % self.steps))
                 solver.measure(query, result.value)
 
             grown = growth(call, self.calls)
@@ -203,6 +221,8 @@ class SolverContract(Contract):
 
     @group("ranks")
     def test_the_measure_is_the_same_on_every_rank(self) -> None:
+        if self._unmeasured():
+            return
         with self.opened() as (solver, query):
             value = solver.step(query).value
             rank = solver.comm.Get_rank()

@@ -34,6 +34,8 @@ class SurrogateContract(Contract):
     finite_difference_rtol = 1e-5
     any_size = True
     """False for one whose states have the size of its training data, so that it refuses others."""
+    steps: int | None = None
+    """How many transactions a run has, where their number has an end."""
     single_rtol = 1e-3
     """How far the answer to a float32 state may be from that to the same float64 state."""
 
@@ -215,8 +217,8 @@ class SurrogateContract(Contract):
         surrogate, query = self.ready(), self.query()
 
         def call(index: int) -> None:
-            prediction = surrogate.predict(replace(query, step=index))
-            surrogate.observe(replace(query, step=index), prediction.value)
+            asked = replace(query, step=index if self.steps is None else index % self.steps)
+            surrogate.observe(asked, surrogate.predict(asked).value)
 
         grown = growth(call, self.calls)
         assert not grown, f"{grown}, asked and shown the same question"

@@ -40,6 +40,7 @@ class TwoWells(Solver):
         self.shape = 1.0 - 0.2 * self.mine / max(size - 1, 1)
         self.pinned = pinned
         self.solves = self.iterations = 0
+        self._closed = False
 
     @property
     def n_owned(self) -> int:
@@ -113,8 +114,10 @@ class TwoWells(Solver):
         return float(total)
 
     def close(self) -> None:
-        """Free the duplicated communicator (collective)."""
-        self.comm.Free()
+        """Free the duplicated communicator (collective). Idempotent."""
+        if not self._closed:
+            self.comm.Free()
+        self._closed = True
 
 
 def left(solver: TwoWells, force: float) -> Array:

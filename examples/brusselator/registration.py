@@ -9,6 +9,7 @@ PROBLEMS = (
         name="brusselator",
         summary="the Brusselator on a DMDA by a user's own TS (Crank-Nicolson), periodic, on any number of ranks",
         factory="cosolve.examples.brusselator.problem:BrusselatorProblem",
+        contract="cosolve.examples.contracts:BrusselatorContract",
         options="cosolve.examples.brusselator.options:BrusselatorOptions",
         requires=("petsc4py", "mpi4py"),
         capabilities=("mpi",),

@@ -9,6 +9,7 @@ PROBLEMS = (
         name="cantilever",
         summary="large bending of neo-Hookean beams of random stiffness under random loads, steady (FEniCSx)",
         factory="cosolve.examples.cantilever.problem:CantileverProblem",
+        contract="cosolve.examples.contracts:CantileverContract",
         options="cosolve.examples.cantilever.options:CantileverOptions",
         solver_options="cosolve.examples.cantilever.options:CantileverSolverOptions",
         requires=("dolfinx", "petsc4py", "mpi4py"),

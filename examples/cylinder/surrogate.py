@@ -14,6 +14,7 @@ import numpy.typing as npt
 import torch
 from cosolve.core.arrays import Array
 from cosolve.core.communicator import Communicator, SerialCommunicator
+from cosolve.core.domain import Domain
 from cosolve.core.errors import ModelMismatchError, PluginError
 from cosolve.core.prediction import Prediction
 from cosolve.core.query import Query
@@ -77,6 +78,7 @@ class CylinderSurrogate(StoredSurrogate):
     name = "cylinder_pod"
     collective = True
     predict_keeps_memory: ClassVar[bool] = True
+    domain = Domain(dtypes=("float64",))
 
     def __init__(self, side: int, modes: Array, scales: Array, network: CoefficientNetwork) -> None:
         limit_threads()

@@ -240,6 +240,8 @@ class TsSolver(PetscSolver):
     def _free(self) -> None:
         self._udot.destroy()
         self._work.destroy()
+        # Our reference to the SNES of the TS: were it the last one, petsc4py would only put the SNES off for later.
+        self.snes.destroy()
 
 
 def reason_of_ts(ts: Any) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -54,22 +55,38 @@ def test_a_run_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
     np.testing.assert_allclose(result.value, whole.value, rtol=1e-10)
 
 
-def test_petscs_options_work_under_mpirun_as_petsc_users_know_them(tmp_path: Path) -> None:
+def on_two_ranks(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """`mpirun -n 2 cosolve run case.toml` with words for PETSc."""
     mpirun = shutil.which("mpirun")
     if mpirun is None:
         pytest.skip("needs mpirun: `make setup` installs it on Debian")
-    words = "-brusselator_ksp_monitor -brusselator_ksp_typo 1 -log_view -options_left -brusselator_ksp_rtol 1e-3"
     command = [mpirun, "--oversubscribe", "-n", "2", sys.executable, "-m", "cosolve.core.cli", "run", str(CASE)]
-    command += ["--set", "problem.cells=16", "--set", "coupling.t_end=0.5", *words.split()]
+    command += ["--set", "problem.cells=16", "--set", "coupling.t_end=0.5", *words]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     environment |= {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
-    done = subprocess.run(
-        command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300, check=False
+    return subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300, check=False
     )
+
+
+def test_petscs_options_work_under_mpirun_as_petsc_users_know_them(tmp_path: Path) -> None:
+    words = "-brusselator_ksp_monitor -brusselator_ksp_typo 1 -log_view -options_left -brusselator_ksp_rtol 1e-3"
+    done = on_two_ranks(tmp_path, *words.split())
     said = done.stdout + done.stderr
     assert done.returncode == 0, said[-4000:]
-    assert "KSP Residual norm" in said
+    assert "KSP Residual norm" in said, "-ksp_monitor"
     assert "that nothing has read: -brusselator_ksp_typo" in said
-    for part in ("cosolve: propose", "cosolve: judge", "cosolve_judge"):
-        assert part in said, f"{part} in -log_view"
-    assert "unused database option" in said.lower(), "-options_left"
+    for part in ("propose", "judge"):
+        assert re.search(rf"^ \d+: +cosolve: {part}: ", said, re.MULTILINE), f"the stage {part} in -log_view"
+        assert re.search(rf"^cosolve_{part} +\d+ ", said, re.MULTILINE), f"the event {part} in -log_view"
+    left = said.lower().split("unused database option", 1)
+    assert len(left) == 2, "-options_left"
+    assert "brusselator_ksp_typo" in left[1].split("summary of stages")[0][:2000]
+
+
+def test_ksp_error_if_not_converged_ends_with_petscs_own_reason_on_every_rank(tmp_path: Path) -> None:
+    done = on_two_ranks(tmp_path, "-brusselator_ksp_error_if_not_converged", "-brusselator_ksp_max_it", "1")
+    assert done.returncode == 3, done.stderr[-4000:]
+    assert "KSPSolve has not converged, reason DIVERGED_ITS" in done.stderr
+    assert done.stderr.count("cosolve: TS 'brusselator_' stopped at step 0") == 1
+    assert "Traceback" not in done.stderr
