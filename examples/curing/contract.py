@@ -87,7 +87,7 @@ class CuringSurrogateContract(StoredSurrogateContract):
             one.bind(solver)
             answers.append(one.predict(query).value)
         solver.close()
-        assert np.array_equal(*answers), "its file gives another answer"
+        assert np.array_equal(answers[0], answers[1]), "its file gives another answer"
 
 
 class _CuringCouplingContract(CouplingContract):
