@@ -211,6 +211,14 @@ class Solver(ABC):
         """
         return candidate
 
+    def joining(self) -> str:
+        """Return the name of the registered proposer that other proposals join; empty where they compete. Optional.
+
+        Local. Where the best start over a whole space is known, as that of a symmetric positive definite system is in
+        its energy norm, a proposal joins the space, and no tournament is needed.
+        """
+        return ""
+
     def negative_directions(self, query: Query, state: Array) -> int:
         """Return the number of negative eigenvalues of the symmetric Jacobian at `state` (collective). Optional.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from cosolve.core.arrays import Array
@@ -72,6 +73,8 @@ class Starts:
         Returns:
             The winner's name, its start, and the verdict; no start where none could be used.
         """
+        if len(proposers) == 1 and proposers[0].covers:
+            return self._only(trial, proposers[0])
         # A solver that continues from somewhere safe is not sent off from the last state, unless that was proposed. Nor
         # may it beat a proposal: near a stiff solution a residual can be larger than far away from it, at rest.
         own = not self._solver.continues and all(proposer.name != PREVIOUS for proposer in proposers)
@@ -96,6 +99,22 @@ class Starts:
         )
         self._asking.note(trial, best, verdict)
         return best, starts.get(best), verdict
+
+    def _only(self, trial: Trial, proposer: Surrogate) -> tuple[str, Array | None, Verdict]:
+        """Ask the one that has chosen among all starts already: nothing is left to rank (collective)."""
+        prediction = self._asking.ask(proposer, trial)
+        start = None if prediction is None else self._asking.conditioned(prediction.value, trial)
+        verdict = Verdict(
+            Decision.REJECT if start is None else Decision.CORRECT,
+            Grade.CERTIFIED,
+            math.nan,
+            math.nan,
+            f"{proposer.name!r} has chosen among all starts; the solve from it meets the solver's test",
+            "tournament",
+            0.0,
+        )
+        self._asking.note(trial, proposer.name, verdict)
+        return proposer.name, start, verdict
 
     def solve(
         self,

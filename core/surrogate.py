@@ -27,6 +27,7 @@ class Surrogate(ABC):
         name: Stable name, as in the ledger.
         domain: Which questions it answers; `predict` refuses all others. By default any.
         is_baseline: True for classical proposers (extrapolation, projection, nearest snapshot).
+        covers: True where its start is chosen over the classical ones already, so that alone it needs no tournament.
         predict_keeps_memory: True when `predict` changes nothing of what `memory` returns (only `observe` does); the
             session then copies no memory before it asks.
         collective: True for a proposer that communicates in `predict`, only through the solver of `bind` and its
@@ -37,6 +38,7 @@ class Surrogate(ABC):
     name: ClassVar[str] = "surrogate"
     domain: Domain = Domain()
     is_baseline: ClassVar[bool] = False
+    covers: ClassVar[bool] = False
     predict_keeps_memory: ClassVar[bool] = False
     collective: ClassVar[bool] = False
 

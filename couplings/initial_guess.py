@@ -3,6 +3,9 @@
 What is saved is whatever a classical solve does before its last iterations: load stepping, Reynolds continuation, a
 sequence of meshes. The answer is the solver's own, to its own absolute tolerance, whoever proposed the start.
 
+0. Conjugate gradients need no tournament: proposals join a space over the history, and the best start over that
+   space in the energy norm is never worse than without them. Which starts and proposals are worth their price is
+   found out while solving (`adaptive_start` of the plugin `petsc`). Elsewhere starts compete:
 1. Each candidate (network, nearest snapshot, extrapolation, projection, the user's own) is made to meet the boundary
    conditions and costs one residual. The smallest wins; who keeps losing is asked less often.
 2. The solver iterates from the winner, `fine_iterations` at most. It stops at an absolute tolerance from a reference
@@ -159,6 +162,7 @@ def initial_guess(
     fine_iterations: int = 12,
     branch: Verifier | None = None,
     starts: Sequence[str] = (),
+    join: bool = True,
     governor: Governor | GovernorMode | None = None,
     directory: str | Path | None = None,
     **session_options: Any,
@@ -180,7 +184,10 @@ def initial_guess(
         fine_iterations: Iterations of a solve from a proposed start, after which the fallback takes over.
         branch: Judges solutions by their branch; None where there is one solution only.
         starts: Names of registered classical proposers that take part, e.g. `["linear_extrapolation", "projection"]`.
-        governor: Leaves the tournament out while it costs more than it saves; by default one that measures.
+        join: Let proposals join a space of starts instead of competing, where the solver has one (conjugate
+            gradients), no classical proposer takes part and there is no coarser discretisation.
+        governor: Leaves the tournament out while it costs more than it saves; by default one that measures, or none
+            where proposals join: the space has its own.
         directory: Output folder for the ledger; None writes nothing.
         **session_options: Further arguments of `Session`, e.g. `deadline_seconds`.
 
@@ -197,6 +204,10 @@ def initial_guess(
         )
     registry = Registry.discover()
     chosen = _proposers(proposers) + _classical(registry, starts)
+    if join and coarse is None:
+        chosen = joined(registry, solver, chosen)
+    if governor is None and any(proposer.covers for proposer in chosen):
+        governor = Governor("off")
     whole = _with_continuation(registry, solver, path, coarse)
     why = whole.unfit("solve", 0.0)
     if why:
@@ -216,6 +227,18 @@ def initial_guess(
         **further,
     )
     return GuessedSolves(session, candidates, None if ledger is None else ledger.close)
+
+
+def joined(registry: Registry, solver: Solver, proposers: list[Surrogate]) -> list[Surrogate]:
+    """Return the one proposer that all others have joined, where the solver has such; else the proposers as they are.
+
+    Classical proposers, and those that communicate, compete: whoever names them wants a tournament.
+    """
+    name = solver.joining()
+    if not name or any(proposer.is_baseline or proposer.collective for proposer in proposers):
+        return proposers
+    space: Callable[..., Surrogate] = registry.load("surrogate", name, where="initial_guess")
+    return [space(joined=proposers)]
 
 
 def candidates_of(
@@ -332,7 +355,10 @@ class InitialGuess(Coupling):
         choose = getattr(context.problem, "correction", None)
         correction: Surrogate | None = None if choose is None else choose(chosen)
         chosen = [proposer for proposer in chosen if proposer is not correction]
-        chosen += _classical(Registry.discover(), self.options.starts)
+        registry = Registry.discover()
+        chosen += _classical(registry, self.options.starts)
+        if self.options.join and self.level is None and context.session.mode != "off":
+            chosen = joined(registry, context.solver, chosen)
         return candidates_of(chosen, self.level, polish=self.options.polish, branch=branch, correction=correction)
 
     def run(self) -> Result:

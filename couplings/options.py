@@ -29,6 +29,7 @@ class InitialGuessOptions(BaseModel):
     Attributes:
         solves: Number of solves; their parameters come from the problem.
         starts: Registered classical proposers that take part in the tournament.
+        join: Let proposals join a space of starts instead of competing, where the solver has one (conjugate gradients).
         polish: Most iterations on the problem's coarse mesh from each surrogate's proposal; 0 for none.
         fine_iterations: Iterations of a solve from a proposed start, after which the fallback takes over.
         stable: Reject solutions whose Jacobian has negative eigenvalues: they lie on another branch.
@@ -42,6 +43,7 @@ class InitialGuessOptions(BaseModel):
 
     solves: int = Field(default=1, ge=1)
     starts: tuple[str, ...] = ()
+    join: bool = True
     polish: int = Field(default=16, ge=0)
     fine_iterations: int = Field(default=12, ge=1)
     stable: bool = False

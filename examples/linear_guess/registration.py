@@ -11,6 +11,6 @@ BENCHES: Final = (
         name="linear-guess",
         summary="sequences of multigrid solves from learned starts against PETSc's guesses, extrapolation, projection",
         factory="cosolve.examples.linear_guess.bench:bench",
-        requires=("petsc4py", "mpi4py"),
+        requires=("dolfinx", "petsc4py", "mpi4py"),
     ),
 )

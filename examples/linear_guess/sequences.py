@@ -1,25 +1,30 @@
-"""The sequences of solves: a source that moves, one that jumps, and a diffusion with jumps that changes."""
+"""The sequences of solves: a source that moves or jumps, a diffusion with jumps that changes, a cavity's pressure."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 from cosolve.core.arrays import Array
 from petsc4py import PETSc
 
-KINDS: Final = ("moving source", "jumping source", "diffusion with jumps")
+MOVING: Final = "moving source"
+JUMPING: Final = "jumping source"
+JUMPS: Final = "diffusion with jumps"
+PRESSURE: Final = "cavity pressure"
+KINDS: Final = (MOVING, JUMPING, JUMPS, PRESSURE)
 _STAY: Final = 0.5
 """Chance that the jumping source stays near where it is."""
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One solve: its parameters, shape `(3,)` in the range -1 to 1, and whether the source has jumped to it."""
+    """One solve: its parameters in the range -1 to 1, whether the source has jumped to it, its number."""
 
     parameters: Array
     jumped: bool = False
+    number: int = 0
 
 
 class DiffusionGrid:
@@ -27,7 +32,7 @@ class DiffusionGrid:
 
     Args:
         cells: Cells in each direction.
-        kind: One of `KINDS`.
+        kind: `MOVING`, `JUMPING` or `JUMPS`.
     """
 
     def __init__(self, cells: int, kind: str) -> None:
@@ -40,8 +45,9 @@ class DiffusionGrid:
 
     def set(self, step: Step) -> None:
         """Set right-hand side and, where it changes, operator of a solve."""
-        one, two, three = step.parameters
-        if self.kind == KINDS[2]:
+        one, two = step.parameters[:2]
+        if self.kind == JUMPS:
+            three = step.parameters[2]
             k = np.ones((self.cells, self.cells))
             half = self.cells // 2
             for block, exponent in (((0, 1), one), ((1, 0), two), ((1, 1), three)):
@@ -81,28 +87,70 @@ class DiffusionGrid:
         self.matrix.assemble()
 
 
-def sequence(kind: str, count: int, random: np.random.Generator) -> list[Step]:
+class PressureSolves:
+    """The pressure solves of a cavity's time loop (serial; needs dolfinx).
+
+    Args:
+        cells: Squares in each direction.
+    """
+
+    def __init__(self, cells: int) -> None:
+        from cosolve.examples.linear_guess.cavity import Cavity
+
+        self._cavity = Cavity(cells)
+        self.matrix = self._cavity.matrix
+        self.b = self.matrix.createVecRight()
+        self._right = np.zeros((0, self.b.getSize()))
+
+    def begin(self, count: int, random: np.random.Generator) -> None:
+        """Run a time loop from rest, with a lid of its own."""
+        self._right = self._cavity.right_hand_sides(count, random)
+
+    def set(self, step: Step) -> None:
+        """Set the right-hand side of a solve."""
+        self.b.array[:] = self._right[step.number]
+
+
+Solves: TypeAlias = DiffusionGrid | PressureSolves
+
+
+def make(kind: str, cells: int) -> Solves:
+    """Return the operator and right-hand side of a kind of sequence."""
+    return PressureSolves(cells) if kind == PRESSURE else DiffusionGrid(cells, kind)
+
+
+def sequence(solves: Solves, kind: str, count: int, random: np.random.Generator) -> list[Step]:
     """Return the solves of one sequence."""
-    phase = random.uniform(0.0, 2.0 * np.pi, 3)
+    if isinstance(solves, PressureSolves):
+        solves.begin(count, random)
+        return [Step(np.zeros(0), number=number) for number in range(count)]
+    dimension = _dimension(kind)
+    phase = random.uniform(0.0, 2.0 * np.pi, dimension)
     steps = []
-    place = random.uniform(-1.0, 1.0, 3)
+    place = random.uniform(-1.0, 1.0, dimension)
+    jumped = False
     for index in range(count):
-        if kind == KINDS[0]:
-            angle = 2.0 * np.pi * index / 1000.0
-            place, jumped = np.sin(np.array([2.0, 3.0, 1.0]) * angle + phase), False
-        elif kind == KINDS[1]:
+        if kind == MOVING:
+            place = np.sin(np.array([2.0, 3.0]) * (2.0 * np.pi * index / 1000.0) + phase)
+        elif kind == JUMPING:
             jumped = bool(random.random() > _STAY)
-            small = np.clip(place + 0.02 * random.standard_normal(3), -1.0, 1.0)
-            place = random.uniform(-1.0, 1.0, 3) if jumped else small
+            small = np.clip(place + 0.02 * random.standard_normal(dimension), -1.0, 1.0)
+            place = random.uniform(-1.0, 1.0, dimension) if jumped else small
         else:
-            place, jumped = random.uniform(-1.0, 1.0, 3), False
-        steps.append(Step(place, jumped))
+            place = random.uniform(-1.0, 1.0, dimension)
+        steps.append(Step(place, jumped, index))
     return steps
 
 
-def training_steps(count: int, random: np.random.Generator) -> list[Step]:
-    """Return solves drawn evenly, from which a surrogate learns."""
-    return [Step(place) for place in random.uniform(-1.0, 1.0, (count, 3))]
+def training_steps(solves: Solves, kind: str, count: int, random: np.random.Generator) -> list[Step]:
+    """Return solves from which a surrogate learns: drawn evenly, or those of another run of the time loop."""
+    if isinstance(solves, PressureSolves):
+        return sequence(solves, kind, count, random)
+    return [Step(place) for place in random.uniform(-1.0, 1.0, (count, _dimension(kind)))]
+
+
+def _dimension(kind: str) -> int:
+    return 3 if kind == JUMPS else 2
 
 
 def petsc_options(prefix: str, values: dict[str, Any]) -> None:

@@ -1,18 +1,21 @@
-"""Starts of a sequence of linear solves: classical ones, PETSc's own, and a surrogate that joins a projection."""
+"""Starts of a sequence of linear solves: classical ones, a surrogate that joins a projection, and the coupling."""
 
 from __future__ import annotations
 
-import itertools
 import time
+from typing import Any, Final
 
+import cosolve
 import numpy as np
 from cosolve.core.arrays import Array
-from cosolve.core.governor import Asked, Governor
 from cosolve.core.prediction import Prediction
 from cosolve.core.query import Query
-from cosolve.core.solver import SolveResult
+from cosolve.core.solver import Solver, SolveResult
 from cosolve.core.surrogate import Surrogate
-from cosolve.plugins.petsc import EnergyProjection, KspSolver
+from cosolve.plugins.petsc import AdaptiveStart, EnergyProjection, KspSolver
+
+_LENGTHS: Final = (0.15, 0.25, 0.4, 0.7, 1.2, 2.0, 4.0, 8.0, 16.0)
+_NUGGET: Final = 1e-8
 
 
 class Extrapolation(Surrogate):
@@ -22,7 +25,7 @@ class Extrapolation(Surrogate):
     is_baseline = True
 
     def __init__(self, order: int) -> None:
-        self._weights = ([1.0], [2.0, -1.0], [3.0, -3.0, 1.0])[: order + 1]
+        self._weights = ([1.0], [2.0, -1.0], [3.0, -3.0, 1.0], [4.0, -6.0, 4.0, -1.0])[: order + 1]
         self._last: list[Array] = []
 
     def _predict(self, query: Query) -> Prediction:
@@ -37,37 +40,51 @@ class Extrapolation(Surrogate):
 
 
 class BasisSurrogate(Surrogate):
-    """POD modes times coefficients: a ridge regression on products of Legendre polynomials of the parameters.
+    """POD modes times coefficients, which a Gaussian kernel gives from the parameters or from the load.
+
+    The length of the kernel is that of the least error when each training solve is left out in turn.
 
     Args:
-        parameters: Of the training solves, shape `(count, 3)`.
+        parameters: Of the training solves, shape `(count, d)`.
         solutions: Of the training solves, shape `(count, n)`.
         modes: Modes that are kept, at most.
-        degree: Total degree of the polynomials.
+        load: Modes of the right-hand side, shape `(d, n)`: then the parameters are the products with these, which the
+            surrogate computes itself. None where queries have the parameters as `place`.
     """
 
     name = "basis"
     predict_keeps_memory = True
 
-    def __init__(self, parameters: Array, solutions: Array, modes: int = 30, degree: int = 6) -> None:
-        self._powers = [p for p in itertools.product(range(degree + 1), repeat=parameters.shape[1]) if sum(p) <= degree]
-        self._degree = degree
+    def __init__(self, parameters: Array, solutions: Array, modes: int = 100, load: Array | None = None) -> None:
+        self._load = load
+        self._solver: Any = None
+        self._shift, self._scale = parameters.mean(axis=0), np.maximum(parameters.std(axis=0), 1e-300)
+        self._places = (parameters - self._shift) / self._scale
         left, sizes, right = np.linalg.svd(solutions, full_matrices=False)
-        features = np.array([self._features(p) for p in parameters])
-        # Of equal weight for all modes; small against the number of training solves.
-        gram = features.T @ features + 1e-6 * len(parameters) * np.eye(features.shape[1])
-        self._coefficients = np.linalg.solve(gram, features.T @ (left[:, :modes] * sizes[:modes]))
-        self._modes = right[:modes]
+        coefficients = left[:, :modes] * sizes[:modes]
+        distances = _squares(self._places[:, None], self._places[None])
+        least = np.inf
+        for length in _LENGTHS:
+            inverse = np.linalg.inv(np.exp(-0.5 * distances / length**2) + _NUGGET * np.eye(len(parameters)))
+            weights = inverse @ coefficients
+            error = float(np.sum((weights / np.diag(inverse)[:, None]) ** 2))
+            if error < least:
+                least, self._weights, self._length = error, weights, length
+        self._modes = np.ascontiguousarray(right[:modes])
 
-    def _features(self, parameters: Array) -> Array:
-        table = np.polynomial.legendre.legvander(  # type: ignore[no-untyped-call]  # numpy leaves it so
-            parameters, self._degree
-        )
-        found: Array = np.array([np.prod([table[i, p] for i, p in enumerate(power)]) for power in self._powers])
-        return found
+    def bind(self, solver: Solver) -> None:
+        """Keep the solver, for its right-hand side."""
+        self._solver = solver
 
     def _predict(self, query: Query) -> Prediction:
-        return Prediction((self._features(query.parameters["place"]) @ self._coefficients) @ self._modes)
+        place = query.parameters["place"] if self._load is None else self._load @ self._solver.b.array_r
+        kernel = np.exp(-0.5 / self._length**2 * _squares(self._places, (place - self._shift) / self._scale))
+        return Prediction((kernel @ self._weights) @ self._modes)
+
+
+def _squares(one: Array, other: Array) -> Array:
+    found: Array = ((one - other) ** 2).sum(axis=-1)
+    return found
 
 
 class Method:
@@ -102,47 +119,28 @@ class Method:
         return result
 
 
-class GovernedProjection(Method):
-    """PETSc's own guess, or a projection over history that a surrogate joins while a governor finds that it pays.
+class JoinedMethod(Method):
+    """A method whose surrogate may join a projection; knows whether that made the energy error larger.
 
     Attributes:
-        asked: Solves in which the surrogate was asked.
-        above: Starts whose energy error was above that of the projection alone: there must be none.
+        above: Starts whose energy error was above that of the same base without the surrogate: there must be none.
     """
 
-    def __init__(self, name: str, solver: KspSolver, classical: KspSolver, surrogate: Surrogate, size: int) -> None:
-        self._projection = EnergyProjection(size, [surrogate])
-        super().__init__(name, solver, self._projection)
-        self._governor, self._surrogate, self._classical = Governor(), surrogate, classical
-        self._alone = EnergyProjection(size)
-        self._alone.bind(solver)
-        self.asked = self.above = 0
-        self._joined = False
-        self._start = solver.initial_state()
+    def __init__(self, name: str, solver: KspSolver, proposer: EnergyProjection | AdaptiveStart) -> None:
+        super().__init__(name, solver, proposer)
+        self.start = proposer
+        self.above = 0
 
-    def _solve(self, query: Query) -> SolveResult:
-        begin = time.process_time()
-        asked = self._surrogate.name in self._governor.plan(query.step, [self._surrogate.name])
-        spent = 0.0
-        if asked:
-            self._start = self._projection.predict(query).value
-            spent = time.process_time() - begin
-            result = self.solver.step(query, self._start)
-        else:
-            result = self._classical.step(query)
-        self._projection.observe(query, result.value)
-        total = time.process_time() - begin
-        self._governor.record([Asked(self._surrogate.name, asked, spent)], total)
-        self._joined = asked
-        self.asked += asked
-        return result
+    @property
+    def asked(self) -> int:
+        """Solves for which the surrogate was asked."""
+        return self.start.asked
 
-    def check(self, query: Query, value: Array) -> None:
-        """Compare the energy of the last start with that of the projection alone over the same history (not timed)."""
-        if self._joined:
-            alone = self._energy(self._alone.predict(query).value)
-            self.above += self._energy(self._start) > alone + 1e-10 * abs(alone)
-        self._alone.observe(query, value)
+    def check(self) -> None:
+        """Compare the energy of the last start with that of its base alone (not timed)."""
+        if self.start.alone is not None:
+            alone, joined = (self._energy(start) for start in (self.start.alone, self.start.last))
+            self.above += joined > alone + 1e-10 * abs(alone)
 
     def _energy(self, start: Array) -> float:
         """Return `x A x / 2 - b x`: half the square of the error in the A-norm, less a constant."""
@@ -152,3 +150,33 @@ class GovernedProjection(Method):
         energy = 0.5 * float(x.dot(operator * x)) - float(x.dot(self.solver.b))
         x.destroy()
         return energy
+
+
+class CoupledMethod(Method):
+    """The same by the coupling `initial_guess`, as a user's script has it: with transaction, agreement and record.
+
+    Args:
+        name: As in the tables.
+        solver: Solves from the start.
+        surrogate: Joins as the coupling decides.
+    """
+
+    def __init__(self, name: str, solver: KspSolver, surrogate: Surrogate) -> None:
+        super().__init__(name, solver)
+        self._guess = cosolve.initial_guess(solver, surrogate)
+
+    def _solve(self, query: Query) -> SolveResult:
+        solve = self._guess.solve(query.parameters).solve
+        assert solve is not None
+        return solve
+
+    @property
+    def asked(self) -> int:
+        """Solves for which the surrogate was asked."""
+        (start,) = self._guess.proposers
+        assert isinstance(start, AdaptiveStart)
+        return start.asked
+
+    def close(self) -> None:
+        """Close the coupling."""
+        self._guess.close()

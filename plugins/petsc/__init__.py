@@ -12,6 +12,7 @@ from cosolve.core.entries import Entry
 from cosolve.core.hookspecs import hookimpl
 
 if TYPE_CHECKING:
+    from cosolve.plugins.petsc.adaptive_start import AdaptiveStart
     from cosolve.plugins.petsc.coarse_space import CoarseSpace, slow_modes
     from cosolve.plugins.petsc.energy_projection import EnergyProjection
     from cosolve.plugins.petsc.ksp import KspSolver
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 COSOLVE_API_VERSION = 1
 
 __all__ = [
+    "AdaptiveStart",
     "CoarseSpace",
     "EnergyProjection",
     "KspSolver",
@@ -36,6 +38,7 @@ __all__ = [
 ]
 
 _LAZY = {
+    "AdaptiveStart": "cosolve.plugins.petsc.adaptive_start",
     "CoarseSpace": "cosolve.plugins.petsc.coarse_space",
     "EnergyProjection": "cosolve.plugins.petsc.energy_projection",
     "KspSolver": "cosolve.plugins.petsc.ksp",
@@ -105,7 +108,7 @@ def cosolve_couplings() -> list[Entry]:
 
 @hookimpl
 def cosolve_surrogates() -> list[Entry]:
-    """Register the classical start of a sequence of linear solves, and the learned coarse space."""
+    """Register the starts of a sequence of linear solves, and the learned coarse space."""
     return [
         Entry(
             name="coarse_space",
@@ -113,6 +116,15 @@ def cosolve_surrogates() -> list[Entry]:
             factory="cosolve.plugins.petsc.coarse_space:CoarseSpace",
             options="cosolve.plugins.petsc.options:CoarseSpaceOptions",
             requires=_REQUIRES,
+            capabilities=("mpi",),
+        ),
+        Entry(
+            name="adaptive_start",
+            summary="the cheapest start of a KSP, found while it solves: classical ones, or with proposals joined",
+            factory="cosolve.plugins.petsc.adaptive_start:AdaptiveStart",
+            options="cosolve.plugins.petsc.options:AdaptiveStartOptions",
+            requires=_REQUIRES,
+            baseline=True,
             capabilities=("mpi",),
         ),
         Entry(

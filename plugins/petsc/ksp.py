@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 NO_LIMIT = 1e100
 
+CONJUGATE_GRADIENTS = ("cg", "fcg", "groppcg", "pipecg", "pipecgrr", "pipecg2", "pipefcg", "pipelcg", "pipeprcg")
+"""Types whose operator is symmetric positive definite, or they would not be used."""
+
 ROUNDS = 4
 """How often a KSP that stops by another norm is started again with a harder tolerance."""
 
@@ -114,6 +117,10 @@ class KspSolver(PetscSolver):
             operator.mult(x, y)
         result: Array = y.array_r.copy()
         return result
+
+    def joining(self) -> str:
+        """Return `adaptive_start` for methods of conjugate gradients: their operator has an energy norm."""
+        return "adaptive_start" if self.ksp.getType() in CONJUGATE_GRADIENTS else ""
 
     def _compute_residual(self, query: Query, x: Any, f: Any) -> None:
         operator, _ = self.ksp.getOperators()

@@ -21,7 +21,17 @@ class EnergyProjectionOptions(Options):
     """Options of the proposer `energy_projection`.
 
     Attributes:
-        size: Solutions that are kept; a full space begins again with the last one.
+        size: Solutions that are kept at most; a full space forgets its older half.
+    """
+
+    size: Count = 20
+
+
+class AdaptiveStartOptions(Options):
+    """Options of the proposer `adaptive_start`.
+
+    Attributes:
+        size: Solutions that the space keeps at most.
     """
 
     size: Count = 20

@@ -14,13 +14,15 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "plugins" / "petsc"))
 
 from cosolve.core.errors import RankFaultError
 from cosolve.core.governor import Governor
+from cosolve.core.prediction import Prediction
 from cosolve.core.query import Query
 from cosolve.core.session import Session
+from cosolve.core.surrogate import Surrogate
 from cosolve.examples.brusselator.options import BrusselatorOptions
 from cosolve.examples.brusselator.problem import BrusselatorProblem
 from cosolve.examples.brusselator.surrogate import LocalRegression
 from cosolve.plugins.baselines.extrapolation import QuadraticExtrapolation
-from cosolve.plugins.petsc import EnergyProjection, KspSolver, SnesSolver, TsAttachment, TsSolver
+from cosolve.plugins.petsc import AdaptiveStart, EnergyProjection, KspSolver, SnesSolver, TsAttachment, TsSolver
 from cosolve.plugins.verifiers.residual import Residual
 from mpi4py import MPI
 from petsc_problems import Rod, poisson
@@ -127,6 +129,58 @@ def test_the_brusselator_has_the_same_answer_on_any_number_of_ranks() -> None:
             assert session.stats["asked"] == 20
     # The patches of the surrogate differ, so that the proposals do; the answers agree to the tolerance.
     assert means[0] == pytest.approx(means[1], rel=1e-6)
+
+
+class Near(Surrogate):
+    """Proposes the solution of half the load: along it, so that the start is exact; or fails on the last rank."""
+
+    name = "near"
+
+    def __init__(self, comm: Any, fault: str = "") -> None:
+        ksp, b = poisson(comm)
+        self._solver, self._fault = KspSolver(ksp, b, rtol=1e-10), fault
+        self._value = self._solver.solve().value
+        self._last = comm.rank == comm.size - 1
+
+    def _predict(self, query: Query) -> Prediction:
+        if self._last and self._fault == "raises":
+            raise ValueError("planted")
+        return Prediction(self._value * np.nan if self._last and self._fault == "nan" else self._value.copy())
+
+
+@pytest.mark.parametrize("fault", ["", "raises", "nan"])
+def test_the_adaptive_start_chooses_alike_on_any_number_of_ranks(fault: str) -> None:
+    chosen, iterations = [], []
+    for comm in (WORLD, MPI.COMM_SELF):
+        ksp, b = poisson(comm)
+        ones = b.duplicate()
+        ones.set(1.0)
+        first = comm.size == 1 or comm.rank == 0
+
+        def update(query: Query, b: Any = b, ones: Any = ones, first: bool = first) -> None:
+            ones.copy(b)
+            values = b.array  # on every rank alike: PETSc then forgets the norm on all of them
+            if query.step % 2 and first:
+                values[0] += 0.1
+
+        with KspSolver(ksp, b, update=update, rtol=1e-8) as solver:
+            prices = {"iteration": 1.0, "space": 0.3, "proposals": 0.4}
+            start = AdaptiveStart(6, [Near(comm, fault)], prices=prices)
+            start.bind(solver)
+            total = 0
+            for step in range(60):
+                query = Query(solver.initial_state(), step=step, transaction="solve")
+                result = solver.step(query, start.predict(query).value)
+                assert result.converged
+                start.observe(query, result.value)
+                total += result.linear_iterations
+            # All ranks agree, and what a rank owns is the same on every one.
+            assert len(set(comm.allgather(str(list(start.history))))) == 1
+            assert start.alone is None or not fault
+            chosen.append(start.choice.chosen)
+            iterations.append(total)
+    assert chosen[0] == chosen[1]
+    assert abs(iterations[0] - iterations[1]) <= 0.1 * iterations[1] + 3
 
 
 def test_the_energy_projection_is_the_same_on_any_number_of_ranks() -> None:
