@@ -122,6 +122,7 @@ def cosolve_surrogates() -> list[Entry]:
             name="adaptive_start",
             summary="the cheapest start of a KSP, found while it solves: classical ones, or with proposals joined",
             factory="cosolve.plugins.petsc.adaptive_start:AdaptiveStart",
+            contract="cosolve.plugins.petsc.contract:AdaptiveStartContract",
             options="cosolve.plugins.petsc.options:AdaptiveStartOptions",
             requires=_REQUIRES,
             baseline=True,

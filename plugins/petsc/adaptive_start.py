@@ -146,7 +146,7 @@ class AdaptiveStart(Surrogate):
         self.alone = None
         if solve.along:
             self.alone = np.zeros_like(self.last) if solve.state is None or start.base != SPACE else solve.state
-        value = self.last.copy()
+        value = self.last.astype(query.state.dtype)
         solve.began = time.process_time()
         return Prediction(value, notes=notes)
 

@@ -16,6 +16,7 @@ from cosolve.core.solver import Solver
 from cosolve.core.surrogate import Surrogate
 from cosolve.core.testing import CouplingContract, SolverContract, SurrogateContract
 from cosolve.core.testing.mean_field import RatioVerifier
+from cosolve.plugins.petsc.adaptive_start import AdaptiveStart
 from cosolve.plugins.petsc.base import PetscSolver
 from cosolve.plugins.petsc.energy_projection import EnergyProjection
 from cosolve.plugins.petsc.ksp import KspSolver
@@ -176,6 +177,14 @@ class EnergyProjectionContract(SurrogateContract):
         kit = KspContract()
         kit.empty_rank, kit.only_this_rank = self.empty_rank, self.only_this_rank
         return kit.make()
+
+
+class AdaptiveStartContract(EnergyProjectionContract):
+    """Starts of the linear system, chosen by given prices: clocks differ from run to run."""
+
+    def make(self) -> AdaptiveStart:  # type: ignore[override]  # both are what the kit calls a surrogate
+        """Return one."""
+        return AdaptiveStart(prices={"iteration": 1.0, "space": 0.1})
 
 
 class _ChainProblem(Problem):

@@ -94,7 +94,7 @@ class EnergyProjection(Surrogate):
         self.alone = state if along else None
         self.last = space.combine(np.concatenate([known, along])) if along else state
         self._known = (known, state)
-        return Prediction(self.last.copy(), notes={"space": space.count, "joined": len(along)})
+        return Prediction(self.last.astype(query.state.dtype), notes={"space": space.count, "joined": len(along)})
 
     def observe(self, query: Query, value: Array) -> None:
         """Keep a solution for the space; it joins in the next prediction, where ranks may communicate."""
