@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -20,8 +19,6 @@ from cosolve.core.surrogate import Surrogate
 from cosolve.core.transaction import ContractError, OpenTransaction, check_values
 from cosolve.core.verdict import Decision, Grade, Verdict
 from cosolve.core.verifier import Verifier
-
-logger = logging.getLogger(__name__)
 
 _SEVERITY: Final = {Decision.ACCEPT: 0.0, Decision.CORRECT: 1.0, Decision.REJECT: 2.0}
 _DECISIONS: Final = (Decision.ACCEPT, Decision.CORRECT, Decision.REJECT)
@@ -64,6 +61,9 @@ class Asking:
         transaction: Detects a state that was changed in place.
         grade: `CERTIFIED` refuses acceptances by an estimate.
         deadline_seconds: A proposer or verifier that takes longer on some rank has failed.
+
+    Attributes:
+        first_faults: What went wrong when a proposer failed for the first time, by its name.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class Asking:
         self._grade = grade
         self._deadline = deadline_seconds
         self._observing_failed: dict[str, BaseException] = {}
-        self._told: set[str] = set()
+        self.first_faults: dict[str, str] = {}
 
     def ask(self, proposer: Surrogate, trial: Trial) -> Prediction | None:
         """Ask one proposer (collective).
@@ -117,7 +117,7 @@ class Asking:
         try:
             prediction = self._consensus.run(f"surrogate {name!r}", query.step, asked, deadline_seconds=self._deadline)
         except RankFaultError as fault:
-            self._tell(name, fault)
+            self.first_faults.setdefault(name, str(fault))
             self._transaction.restore_proposer(proposer)  # it may have stopped half-way, and on one rank only
             trial.cost.propose += self._consensus.seconds
             self.note(trial, name, self._rejected(str(fault)))
@@ -127,14 +127,6 @@ class Asking:
         if prediction.notes:
             trial.notes.setdefault("proposals", {})[name] = dict(prediction.notes)
         return prediction
-
-    def _tell(self, name: str, fault: RankFaultError) -> None:
-        """Warn of a proposer's first fault: a script that reads no ledger would take its silence for success."""
-        if name not in self._told and self._consensus.comm.Get_rank() == 0:
-            logger.warning(
-                "%s. The solver goes on without it; further faults of it are only counted", str(fault).rstrip(".")
-            )
-        self._told.add(name)
 
     def judge(self, proposer: Surrogate, prediction: Prediction, trial: Trial) -> Verdict:
         """Judge a proposal (collective); a fault of the verifier on some rank is a rejection on all."""

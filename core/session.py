@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -29,6 +30,8 @@ from cosolve.core.transaction import OpenTransaction
 from cosolve.core.verdict import Decision, Grade, Verdict
 from cosolve.core.verifier import Verifier
 from cosolve.core.watchdog import Heartbeat
+
+logger = logging.getLogger(__name__)
 
 _BYTES = 8  # of one value
 
@@ -202,6 +205,17 @@ class Session:
     def stats(self) -> dict[str, Any]:
         """Counts, seconds (longest over the ranks, machinery and ledger of this rank), copies and bytes so far."""
         return self.recording.stats()
+
+    def tell_faults(self) -> None:
+        """Warn, once and on rank 0, of proposers that failed (not collective).
+
+        For scripts: a run whose proposals all failed has the solver's answer, and would pass for a hybrid one.
+        """
+        if self.consensus.comm.Get_rank() != 0:
+            return
+        for name, why in self.asking.first_faults.items():
+            logger.warning("surrogate %r failed, and the solver went on without it; the first time: %s", name, why)
+        self.asking.first_faults.clear()
 
     def close(self) -> None:
         """Write what waits and free the duplicated communicator (collective). Idempotent."""

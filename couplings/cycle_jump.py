@@ -150,6 +150,7 @@ def cycle_jump(
     try:
         result = CycleJump(CouplingContext(session, solver, chosen, judge, directory=folder), on_block).run()
     finally:
+        session.tell_faults()
         session.close()
         if ledger is not None:
             ledger.close()

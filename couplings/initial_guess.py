@@ -138,7 +138,8 @@ class GuessedSolves:
         return self.session.stats
 
     def close(self) -> None:
-        """Free session and ledger (collective); the solvers and surrogates stay open."""
+        """Free session and ledger (collective); the solvers and surrogates stay open. Idempotent."""
+        self.session.tell_faults()
         self.session.close()
         if self._closing is not None:
             self._closing()

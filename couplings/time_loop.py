@@ -189,6 +189,7 @@ def time_loop(
         )
         result = TimeLoop(context, (t, t_end, dt), on_step=on_step, state=state).run()
     finally:
+        session.tell_faults()
         session.close()
         if ledger is not None:
             ledger.close()

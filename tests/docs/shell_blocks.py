@@ -6,7 +6,7 @@ import re
 import shlex
 from pathlib import Path
 
-from snippets import ROOT, pages
+from snippets import ROOT, as_the_page_says, pages
 
 # A script that the reader saves, or a block that may hold commands.
 _STEP = re.compile(
@@ -73,7 +73,7 @@ def steps(page: Path) -> list[tuple[str, str]]:
     found: list[tuple[str, str]] = []
     for name, text, block in _STEP.findall(page.read_text()):
         if name:
-            found.append((name, text))
+            found.append((name, as_the_page_says(text)))
             continue
         lines = block.replace("\\\n", " ").splitlines()
         prompted = [line[2:] for line in lines if line.startswith("$ ")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 from pathlib import Path
 
@@ -29,3 +30,17 @@ def script(page: Path, name: str) -> str:
 def code_lines(text: str) -> int:
     """Return the number of lines that hold code."""
     return sum(bool(line.strip()) and not line.lstrip().startswith("#") for line in text.splitlines())
+
+
+def as_the_page_says(code: str) -> str:
+    """Return the code with the names that the pages tell users of dolfinx 0.8 and later to write."""
+    if "FunctionSpace(" not in code or importlib.util.find_spec("dolfinx") is None:
+        return code
+    import dolfinx.fem
+
+    if not hasattr(dolfinx.fem, "functionspace"):
+        return code
+    code = code.replace(
+        'fem.VectorFunctionSpace(domain, ("Lagrange", 1))', 'fem.functionspace(domain, ("Lagrange", 1, (2,)))'
+    )
+    return code.replace("fem.FunctionSpace(", "fem.functionspace(")

@@ -12,7 +12,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from snippets import DOCS, ROOT, blocks, code_lines, pages, script
+from snippets import DOCS, ROOT, as_the_page_says, blocks, code_lines, pages, script
 
 NEEDS = {"petsc4py": "petsc4py", "dolfinx": "dolfinx", "torch": "torch", "pyscipopt": "pyscipopt"}
 RUN_PAGES = [page for page in pages() if blocks(page) and page.parent.name != "tutorial"]
@@ -34,20 +34,6 @@ def run(code, folder):
     )
     assert done.returncode == 0, f"{code}\n{done.stdout}\n{done.stderr[-3000:]}"
     return done.stdout
-
-
-def as_the_page_says(code):
-    """Return the code with the names that the pages tell users of dolfinx 0.8 and later to write."""
-    if "FunctionSpace(" not in code or importlib.util.find_spec("dolfinx") is None:
-        return code
-    import dolfinx.fem
-
-    if not hasattr(dolfinx.fem, "functionspace"):
-        return code
-    code = code.replace(
-        'fem.VectorFunctionSpace(domain, ("Lagrange", 1))', 'fem.functionspace(domain, ("Lagrange", 1, (2,)))'
-    )
-    return code.replace("fem.FunctionSpace(", "fem.functionspace(")
 
 
 def skip_without_libraries(code):
