@@ -36,6 +36,8 @@ _FIRST_GAP: Final = 4
 _LONGEST_GAP: Final = 64
 _MARGIN: Final = 1.02
 _HOPELESS: Final = 3.0
+_DEAR: Final = 1e30
+"""Seconds of asking that stand for a proposer that was given up."""
 
 
 @dataclass(slots=True)
@@ -84,13 +86,14 @@ class Account:
         self.why = "off"
         return False
 
-    def was_asked(self, seconds: float, own_seconds: float, followed: bool) -> str:
+    def was_asked(self, seconds: float, own_seconds: float, followed: bool, given_up: bool = False) -> str:
         """Take in a transaction in which the proposer was asked; return the event, if any.
 
         Args:
             seconds: Cost from the moment in which it was asked to the end.
             own_seconds: The part that asking and judging it took.
             followed: Whether something else had to give the value, so that the rest measures doing without it.
+            given_up: Whether the host gave it up on its way.
         """
         self.asked += 1
         self.asked_since_reference += 1
@@ -98,9 +101,11 @@ class Account:
         if followed:
             self.add_reference(seconds - own_seconds, 0.0)
         if self.asked == 1:
-            return ""  # the first call loads and compiles: it says nothing of the next ones
+            if given_up:
+                self.own.append(_DEAR)
+            return ""  # the first call loads and compiles: its time says nothing of the next ones
         self.hybrid.append(seconds)
-        self.own.append(own_seconds)
+        self.own.append(_DEAR if given_up else own_seconds)
         if reference == float("inf"):
             return ""
         self.price = max(0.0, self.price + seconds - reference)
@@ -171,12 +176,14 @@ class Asked:
         asked: Whether it was asked; False where the governor left it out.
         own_seconds: What asking and judging it took, 0 where it was left out.
         followed: Whether something after it in the chain, or the solver, had to give the value.
+        given_up: Whether the host gave it up on its way; twice in a row is as bad as asking dearly.
     """
 
     name: str
     asked: bool
     own_seconds: float = 0.0
     followed: bool = False
+    given_up: bool = False
 
 
 class Governor:
@@ -264,7 +271,7 @@ class Governor:
             account.transactions += 1
             account.total += total_seconds
             if link.asked:
-                event = account.was_asked(rest, link.own_seconds, link.followed)
+                event = account.was_asked(rest, link.own_seconds, link.followed, link.given_up)
                 if event:
                     events.append(self._event(link.name, account, event, rest))
                 rest -= link.own_seconds

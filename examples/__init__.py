@@ -17,6 +17,7 @@ from cosolve.examples.linear_guess import registration as linear_guess_entries
 from cosolve.examples.mips import registration as mips_entries
 from cosolve.examples.operators import registration as operators_entries
 from cosolve.examples.overhead import registration as overhead_entries
+from cosolve.examples.preconditioning import registration as preconditioning_entries
 from cosolve.examples.scaling import registration as scaling_entries
 
 COSOLVE_API_VERSION = 1
@@ -62,5 +63,6 @@ def cosolve_benches() -> list[Entry]:
         scaling_entries,
         linear_guess_entries,
         operators_entries,
+        preconditioning_entries,
     )
     return [entry for part in parts for entry in part.BENCHES]

@@ -116,9 +116,8 @@ class LearnedKrylov:
         self._x, self._r = solver.vector(), solver.vector()
         self._limit: LossLimit | None = None
         self._why = ""
-        self._tolerance = 0.0
+        self._tolerance = self._prepared = 0.0
         self._per_iteration = 0.0
-        self._before = 0.0
         self._consensus.run(f"surrogate {proposer.name!r}", 0, lambda: proposer.bind(solver))
 
     def close(self) -> None:
@@ -220,7 +219,7 @@ class LearnedKrylov:
         # What follows measures a base solve only where the proposals had not shortened it.
         followed = not shortened
         own = found.work - before if followed else found.work + work
-        return result, found.work + work, notes, [Asked(name, True, own, followed=followed)]
+        return result, found.work + work, notes, [Asked(name, True, own, followed=followed, given_up=True)]
 
     def _attempt(
         self, query: Query, start: Array, first: float, tolerance: float, new: bool, notes: dict[str, Any]
@@ -237,9 +236,10 @@ class LearnedKrylov:
         pc.begin(query, None if self.combine == "replace" else inner)
         base = statistics.median(self._base) if self._base else None
         setup = self._prices.of("base setup") * new
-        self._before = setup if uses_own else 0.0
+        shared = setup if uses_own else 0.0
         self._limit = LossLimit(
             base,
+            shared,
             share=self._share,
             patience=self._patience,
             first=first,
@@ -250,14 +250,16 @@ class LearnedKrylov:
         self._per_iteration = self._prices.of("learned iteration", self._prices.of("base iteration"))
         self._why = ""
         value = start.copy()
+        probing = 0.0
         if self._asked & (self._asked - 1) == 0 or self.verdict is None:  # at asks 1, 2, 4, 8, ..
-            self._probe()
+            probing = self._probe()
         self._start(value)
+        self._prepared = pc.seconds - probing
         outer = self._outer_ksp(notes)
         count, failure = 0, ""
-        # Rather not begin than begin what has lost already.
-        if not pc.fault:
-            self._why = self._limit.stops(self._spent(0), first)
+        if not pc.fault and not self._why:
+            self._why = self._limit.begin(self._prepared)
+        self._prepared = pc.seconds
         if not pc.fault and not self._why:
             outer.setOperators(*solver.ksp.getOperators())
             outer.setTolerances(rtol=0.0, atol=tolerance, divtol=NO_LIMIT, max_it=solver.limit)
@@ -278,7 +280,8 @@ class LearnedKrylov:
         why = pc.fault or failure or self._why
         if not why and norm > tolerance:
             why = f"{outer.getType()} ended, but the true residual is {norm / tolerance:.3g} times the tolerance"
-        return _Attempt(value, norm, self._spent(count), count, why, uses_own)
+        work = shared + self._prepared + self._spent(count)
+        return _Attempt(value, norm, work, count, why, uses_own)
 
     def _start(self, value: Array) -> None:
         """Correct the start by a projection, which A-DEF2 rests on; others have no say before the first iteration."""
@@ -289,8 +292,9 @@ class LearnedKrylov:
         if correction is not None:
             value += correction
 
-    def _probe(self) -> None:
-        solver = self.solver
+    def _probe(self) -> float:
+        """Probe the corrections; return the seconds of proposals that a solve without a probe would not need."""
+        solver, pc = self.solver, self._pc
         random = np.random.default_rng([self._seed, self._asked, solver.comm.Get_rank()])
 
         def total(local: Array) -> Array:
@@ -298,7 +302,16 @@ class LearnedKrylov:
             solver.comm.Allreduce(local, result)
             return result
 
-        self.verdict = probe(self._pc.propose, solver.product, total, solver.n_owned, random)
+        def proposed(residual: Array) -> Array | None:
+            assert self._limit is not None
+            if not self._why and self._limit.is_too_dear(pc.seconds / max(pc.asked, 1)):
+                self._why = "one proposal takes about as long as a whole base solve"
+            return None if self._why else pc.propose(residual)
+
+        prepared = pc.propose(random.standard_normal(solver.n_owned))
+        first = pc.seconds
+        self.verdict = None if prepared is None else probe(proposed, solver.product, total, solver.n_owned, random)
+        return pc.seconds - first
 
     def _outer_ksp(self, notes: dict[str, Any]) -> Any:
         """Return the flexible method for what the probe found, and note which and why."""
@@ -367,8 +380,8 @@ class LearnedKrylov:
         return int(reasons.DIVERGED_BREAKDOWN if self._pc.fault or self._why else reasons.ITERATING)
 
     def _spent(self, iterations: int) -> float:
-        """Return the counted work of the learned part so far."""
-        return self._before + iterations * self._per_iteration + self._pc.seconds
+        """Return the counted work of the iterations so far."""
+        return iterations * self._per_iteration + self._pc.seconds - self._prepared
 
     # Measures
     def _norm(self, value: Array) -> float:

@@ -1,0 +1,1 @@
+"""Sequences of linear solves with learned preconditioners, raced against multigrid and sparse factorisations."""
