@@ -1,4 +1,4 @@
-"""`cosolve bench preconditioner`: learned preconditioners, noise and a liar, against multigrid, Krylov methods and LU."""
+"""`cosolve bench preconditioner`: learned preconditioners, noise and a liar, against multigrid, ILU and LU."""
 
 from __future__ import annotations
 
@@ -171,8 +171,8 @@ def _report(
             f"for a relative distance below {_SAME:g} from the best classical answer.",
             "Training is not in the regret; it is in ratio_training_charged and in solves_that_repay_training.",
             f"Sequences in which no plugin won: {', '.join(lost) or 'none'}. Algebraic and geometric multigrid leave "
-            "no slow modes on diffusion, a factorisation is cheap in two dimensions, and a coarser grid that resolves the "
-            "waves does the same for less where there is one.",
+            "no slow modes on diffusion, a factorisation is cheap in two dimensions, and a coarser grid that resolves "
+            "the waves does the same for less where there is one.",
             "The learned coarse space has modes of a mean operator; its Galerkin matrix is made anew in each solve "
             "whose operator changed. Behind GMRES + ILU(1) or (2) it uses ILU(0), which is cheaper and enough with it.",
         ),

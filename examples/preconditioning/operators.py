@@ -32,12 +32,12 @@ def axis_laplacian(n: int) -> Any:
 
 def laplacian(n: int, dimension: int) -> Any:
     """Return the stencil of 4 (or 6) and -1 on n interior points in each direction."""
-    total, one = None, axis_laplacian(n)
+    total, one = sp.csr_matrix((n**dimension, n**dimension)), axis_laplacian(n)
     for axis in range(dimension):
         term = sp.identity(1)
         for other in range(dimension):
             term = sp.kron(term, one if other == axis else sp.identity(n))
-        total = term if total is None else total + term
+        total = total + term
     return total.tocsr()
 
 

@@ -118,5 +118,5 @@ def _vcycle(sequence: Sequence, seed: int) -> Surrogate:
             residual = sequence.sparse @ error.ravel()
             residuals.append((residual / root).reshape(n, n))
             errors.append((error.ravel() * root).reshape(n, n))
-    surrogate.fit((np.array(residuals), np.array(errors)), epochs=12, batch=3, rate=2e-3, seed=seed)
+    surrogate.learn(np.array(residuals), np.array(errors), epochs=12, batch=3, rate=2e-3, seed=seed)
     return surrogate

@@ -41,9 +41,9 @@ class LossLimit:
     """Decides in each iteration whether the learned preconditioner may go on; the same on every rank.
 
     It does not begin where its own preparation (a Galerkin matrix, say) has taken all but `share` of a base solve. From
-    there on it is stopped when its iterations took more than `share` of a base solve and, at twice their rate so far, it
-    would not finish before the base method would: Krylov methods begin slowly. Progress up to there counts for nothing: one
-    that starts again from an iterate has lost its space, and often takes as long from there.
+    there on it is stopped when its iterations took more than `share` of a base solve and, at twice their rate so far,
+    it would not finish before the base method would: Krylov methods begin slowly. Progress up to there counts for
+    nothing: one that starts again from an iterate has lost its space, and often takes as long from there.
 
     Where the cost of the base method is unknown, it is stopped when the residual has hardly fallen for `patience`
     iterations.

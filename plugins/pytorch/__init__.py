@@ -93,6 +93,13 @@ def cosolve_surrogates() -> Iterable[Entry]:
             capabilities=("jvp", "vjp", "stored"),
         ),
         Entry(
+            name="vcycle",
+            summary="one V-cycle with learned stencils: corrections of residuals, for the coupling preconditioner",
+            factory=f"{_HERE}.operators.vcycle:VCycleSurrogate",
+            requires=("torch",),
+            capabilities=("stored", "mpi"),
+        ),
+        Entry(
             name="sinenet",
             summary="several small U-Nets one after the other; commutes with translations of periodic grids",
             factory=f"{_HERE}.operators.sinenet:SineNetSurrogate",

@@ -49,6 +49,29 @@ def test_a_useless_surrogate_costs_less_than_five_percent_of_a_long_run(ask: flo
     assert sum(asked) < 400
 
 
+def test_a_proposer_that_a_host_gives_up_twice_in_a_row_is_off() -> None:
+    governor = Governor()
+    for _ in range(2):
+        governor.record([Asked("net", asked=False)], 1.0)
+    events = [governor.record([Asked("net", True, 0.2, given_up=True)], 1.2) for _ in range(2)]
+    assert events[0] == []
+    assert events[1][0]["event"] == "switched off"
+    assert governor.account("net").price < 0.5
+    kept = Governor()
+    kept.restore(governor.memory())
+    assert not kept.account("net").on
+
+
+def test_a_proposer_that_a_host_gives_up_now_and_then_stays_on() -> None:
+    governor = Governor()
+    for _ in range(2):
+        governor.record([Asked("net", asked=False)], 1.0)
+    for step in range(40):
+        given_up = step % 4 == 3
+        governor.record([Asked("net", True, 0.4, given_up=given_up)], 1.2 if given_up else 0.4)
+    assert governor.account("net").on
+
+
 @given(ask=st.floats(0.01, 0.5), accepts=st.floats(0.8, 1.0), seed=st.integers(0, 10))
 def test_a_surrogate_that_pays_stays_on(ask: float, accepts: float, seed: int) -> None:
     excess, governor, asked, _ = _run(2000, 1.0, ask, accepts, noise=0.1, seed=seed)

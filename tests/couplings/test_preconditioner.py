@@ -119,6 +119,24 @@ def test_a_base_that_does_not_converge_is_a_typed_error() -> None:
             solves.solve()
 
 
+def test_a_v_cycle_replaces_the_users_preconditioner_on_any_number_of_ranks() -> None:
+    pytest.importorskip("torch", reason="PyTorch is not installed here")
+    from cosolve.plugins.pytorch.operators.vcycle import VCycleSurrogate
+
+    ksp, b = poisson(n=31)
+    b.array[:] = np.cos(1.0 + np.arange(*b.getOwnershipRange()) ** 2.0)
+    with KspSolver(ksp, b, rtol=1e-8) as solver:
+        alone = solver.solve()
+        cycle = VCycleSurrogate.make((0.0, 0.0), (1.0, 1.0), levels=4)
+        with preconditioner(solver, cycle, combine="replace", governor=Governor("off")) as solves:
+            outcome = solves.solve()
+    assert outcome.solve is not None
+    told = outcome.solve.notes["preconditioner"]
+    assert told["outer"] == "fcg", told["probe"]
+    assert outcome.solve.linear_iterations < 20 < alone.linear_iterations
+    np.testing.assert_allclose(outcome.value, alone.value, atol=1e-5 * np.abs(alone.value).max(initial=0.0))
+
+
 class PoissonProblem(Problem):
     name = "poisson"
 

@@ -70,7 +70,7 @@ class VCycleOperator(GridOperator):
         return result
 
     def set_textbook(self, weight: float = 0.8, shift: float = 0.0) -> None:
-        """Set the stencils to damped Jacobi, full weighting and bilinear interpolation for `4 u - neighbours - shift u`.
+        """Set the stencils to Jacobi, full weighting and bilinear interpolation, for `4 u - neighbours - shift u`.
 
         Args:
             weight: Of Jacobi's smoother.
@@ -168,9 +168,10 @@ class VCycleSurrogate(GridSurrogate):
         values: Array = answer.cpu().numpy().reshape(-1)[self._mine].astype(np.float64)
         return values
 
-    def fit(
+    def learn(
         self,
-        data: tuple[Array, Array],
+        residuals: Array,
+        errors: Array,
         *,
         epochs: int = 20,
         batch: int = 8,
@@ -180,7 +181,8 @@ class VCycleSurrogate(GridSurrogate):
         """Train the stencils on pairs of residuals and errors, by the relative error that a correction leaves.
 
         Args:
-            data: Residuals and the errors that they belong to, scaled as in `scale_by`, shape `(count, n, m)` each.
+            residuals: Scaled as in `scale_by`, shape `(count, n, m)`.
+            errors: What they belong to, of the same shape.
             epochs: Passes.
             batch: Pairs in a step of Adam.
             rate: Its learning rate at the start of a cosine.
@@ -192,24 +194,27 @@ class VCycleSurrogate(GridSurrogate):
         Raises:
             BadInputError: The shapes differ.
         """
-        residuals, errors = (torch.as_tensor(np.asarray(part), dtype=self.dtype)[:, None] for part in data)
-        if residuals.shape != errors.shape or residuals.ndim != 4:
-            raise BadInputError(f"expected pairs of shape (count, n, m), got {data[0].shape} and {data[1].shape}")
-        sizes = errors.flatten(1).norm(dim=1)[:, None, None, None]
-        residuals, errors = residuals / sizes, errors / sizes
+        if residuals.shape != errors.shape or residuals.ndim != 3:
+            raise BadInputError(f"expected pairs of shape (count, n, m), got {residuals.shape} and {errors.shape}")
+        given, wanted = (torch.as_tensor(part, dtype=self.dtype)[:, None] for part in (residuals, errors))
+        sizes = wanted.flatten(1).norm(dim=1)[:, None, None, None]
+        given, wanted = given / sizes, wanted / sizes
         operator = self.operator
         optimizer = torch.optim.Adam(operator.parameters(), lr=rate)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs)
         random = torch.Generator().manual_seed(seed)
 
         def left(chosen: Tensor) -> Tensor:
-            return (errors[chosen] - operator(residuals[chosen])).flatten(1).norm(dim=1).mean()
+            left_over: Tensor = wanted[chosen] - operator(given[chosen])
+            mean: Tensor = left_over.flatten(1).norm(dim=1).mean()
+            return mean
 
-        everything = torch.arange(len(errors))
+        everything = torch.arange(len(wanted))
         with torch.no_grad():
             before = float(left(everything))
         for _ in range(epochs):
-            for chosen in torch.randperm(len(errors), generator=random).split(batch):
+            order = torch.randperm(len(wanted), generator=random)
+            for chosen in torch.tensor_split(order, list(range(batch, len(order), batch))):
                 optimizer.zero_grad()
                 loss = left(chosen)
                 loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it so
