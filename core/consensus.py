@@ -245,11 +245,9 @@ class Consensus:
             step: Number of the transaction.
             fn: Rank-local or collective code; its collectives must go through `self.comm`, or be a library's own in
                 which no rank may raise alone.
-            deadline_seconds: A rank that needs longer has failed, although it returned. Time that it waited in
-                collectives of `self.comm` does not count.
+            deadline_seconds: A rank that needs longer has failed; waiting in collectives of `self.comm` does not count.
             vote: A number of the value that is reduced by MAX, so that a decision taken from it is one for all.
-            contained: Whether every rank handles the agreed fault where this call stands and goes on, so that a section
-                round this one goes on, too (a proposal inside a library's solve, say).
+            contained: Whether every rank handles the agreed fault and goes on; a section round this one then does, too.
 
         Returns:
             What `fn` returned on this rank.
@@ -399,5 +397,4 @@ def _interruption(label: str, rank: int, step: int) -> InterruptedRunError:
 def _describe(error: BaseException) -> str:
     if isinstance(error, RankFaultError):
         return error.cause or str(error)
-    text = str(error)
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__

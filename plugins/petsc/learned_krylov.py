@@ -27,6 +27,7 @@ from cosolve.core.governor import Asked, Governor
 from cosolve.core.query import Query
 from cosolve.core.solver import SolveResult
 from cosolve.core.surrogate import Surrogate
+from cosolve.plugins.petsc.flexible import SYMMETRIC, FlexibleMethods
 from cosolve.plugins.petsc.ksp import NO_LIMIT, KspSolver
 from cosolve.plugins.petsc.learned_pc import Combine, LearnedPc
 from cosolve.plugins.petsc.loss_limit import LossLimit, Prices
@@ -34,12 +35,6 @@ from cosolve.plugins.petsc.probing import Probe, probe
 from cosolve.plugins.petsc.vectors import placed
 from mpi4py import MPI
 from petsc4py import PETSc
-
-FLEXIBLE: Final = ("fgmres", "fcg", "gcr", "pipefgmres", "pipefcg", "pipegcr")
-"""Types of KSP that take another preconditioner in each iteration."""
-
-_SYMMETRIC: Final = ("cg", "fcg", "groppcg", "pipecg", "pipecgrr", "pipeprcg", "pipefcg", "pipecg2")
-"""Types that say: operator and base preconditioner are symmetric and positive definite."""
 
 _WORTH: Final = 0.25
 """An iterate that is not this share of the way to the tolerance is no better start for the base method than the first:
@@ -104,15 +99,14 @@ class LearnedKrylov:
         self.solver, self.proposer, self.combine, self.inner = solver, proposer, combine, inner
         self.governor = Governor() if governor is None else governor
         self.verdict: Probe | None = None
-        self._share, self._patience, self._restart, self._seed = loss_share, patience, restart, seed
+        self._share, self._patience, self._seed = loss_share, patience, seed
         self._consensus = Consensus(solver.comm)
         self._pc = LearnedPc(proposer, combine, self._consensus, solver.product, solver.copies)
         self._prices = Prices(prices)
         self._base: deque[float] = deque(maxlen=9)
         self._state = -1
         self._asked = 0
-        self._outer: dict[str, Any] = {}
-        self._inserted: list[str] = []
+        self._methods = FlexibleMethods(solver, self._pc, self._test, restart)
         self._x, self._r = solver.vector(), solver.vector()
         self._limit: LossLimit | None = None
         self._why = ""
@@ -122,10 +116,7 @@ class LearnedKrylov:
 
     def close(self) -> None:
         """Free the outer methods (collective); the surrogate stays open."""
-        for ksp in self._outer.values():
-            ksp.destroy()
-        self._outer.clear()
-        petsc_database.remove(self._inserted)
+        self._methods.close()
         self._x.destroy()
         self._r.destroy()
 
@@ -255,7 +246,7 @@ class LearnedKrylov:
             probing = self._probe()
         self._start(value)
         self._prepared = pc.seconds - probing
-        outer = self._outer_ksp(notes)
+        outer, notes["outer"] = self._methods.choose(self._is_fixed())
         count, failure = 0, ""
         if not pc.fault and not self._why:
             self._why = self._limit.begin(self._prepared)
@@ -313,29 +304,6 @@ class LearnedKrylov:
         self.verdict = None if prepared is None else probe(proposed, solver.product, total, solver.n_owned, random)
         return pc.seconds - first
 
-    def _outer_ksp(self, notes: dict[str, Any]) -> Any:
-        """Return the flexible method for what the probe found, and note which and why."""
-        own = str(self.solver.ksp.getType())
-        wanted = "fcg" if own in _SYMMETRIC and self._is_fixed() else "fgmres"
-        told = {"outer": wanted}
-        if own not in FLEXIBLE:
-            told["outer_because"] = (
-                f"{own!r} takes one fixed preconditioner; proposals go through {wanted!r}, all else through {own!r}"
-            )
-        if wanted not in self._outer:
-            self._outer[wanted] = self._made(wanted)
-        outer = self._outer[wanted]
-        kind = str(outer.getType())
-        if kind not in FLEXIBLE:
-            told["outer_because"] = (
-                f"-{outer.getOptionsPrefix()}ksp_type {kind} takes one fixed preconditioner; {wanted!r} was used. "
-                f"Types that may be chosen: {', '.join(FLEXIBLE)}"
-            )
-            outer.setType(wanted)
-        told["outer"] = str(outer.getType())
-        notes["outer"] = told
-        return outer
-
     def _is_fixed(self) -> bool:
         """Return whether proposals and a symmetric base make a symmetric preconditioner, as far as probes can tell."""
         verdict = self.verdict
@@ -344,30 +312,6 @@ class LearnedKrylov:
         if self.combine == "correct":
             return verdict.is_projection
         return verdict.is_symmetric and verdict.is_positive
-
-    def _made(self, kind: str) -> Any:
-        own = self.solver.ksp
-        outer = PETSc.KSP().create(comm=own.getComm())
-        outer.setOptionsPrefix(f"{self.solver.prefix}learned_")
-        outer.setType(kind)
-        restart = self._restart
-        if restart is None:
-            given = petsc_database.number(self.solver.prefix, "ksp_gmres_restart", 50.0)
-            restart = int(given)
-        if kind == "fgmres":
-            outer.setGMRESRestart(restart)
-        else:
-            # One direction: the preconditioner is fixed and symmetric as far as probes can tell.
-            self._inserted = petsc_database.insert_defaults(f"{self.solver.prefix}learned_", {"ksp_fcg_mmax": 1})
-        outer.setInitialGuessNonzero(True)
-        pc = outer.getPC()
-        pc.setType("python")
-        pc.setPythonContext(self._pc)
-        outer.setOperators(*own.getOperators())
-        outer.setFromOptions()
-        outer.setNormType(PETSc.KSP.NormType.UNPRECONDITIONED)
-        outer.setConvergenceTest(self._test)
-        return outer
 
     def _test(self, ksp: Any, iteration: int, norm: float) -> int:
         """Answer PETSc whether the outer method goes on; norms and prices are the same on every rank."""
@@ -399,7 +343,7 @@ class LearnedKrylov:
         """
         if not math.isfinite(norm):
             return False
-        if norm < first or str(self.solver.ksp.getType()) not in _SYMMETRIC:
+        if norm < first or str(self.solver.ksp.getType()) not in SYMMETRIC:
             return norm < first
         local = np.array([value @ (self.solver.b.array_r + self._r.array_r), 0.0])
         self._norm(start)
