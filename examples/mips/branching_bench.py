@@ -32,6 +32,7 @@ from cosolve.examples.mips.guides import first_use_seconds, guided, shipped_guid
 from cosolve.examples.mips.options import BranchingOptions
 from cosolve.examples.mips.program import read
 from cosolve.examples.mips.raced import raced, told_of_races
+from cosolve.plugins.scip.instance import rehearse
 from cosolve.plugins.scip.settings import portfolio, settings_named
 from pyscipopt import Model
 
@@ -94,8 +95,15 @@ def drawn(family: str, level: str, seed: int, count: int) -> Instances:
 
 
 def from_folder(folder: Path, count: int | None) -> Instances:
-    """Return the programs of a folder."""
-    return [(path.name, partial(read, path)) for path in files(folder)[:count]]
+    """Return the programs of a folder.
+
+    Raises:
+        BadInputError: There is none, or a file crashes SCIP's reader.
+    """
+    paths = files(folder)[:count]
+    for path in paths:
+        rehearse(path)
+    return [(path.name, partial(read, path)) for path in paths]
 
 
 def bench(*, quick: bool, seed: int, progress: Any, options: BranchingOptions) -> BenchReport:

@@ -11,7 +11,7 @@ from cosolve.core.communicator import Communicator
 from cosolve.core.errors import BadInputError, OutputError, unknown_name
 from cosolve.core.problem import Problem
 from cosolve.core.solver import Solver
-from cosolve.plugins.scip.instance import read_instance
+from cosolve.plugins.scip.instance import read_instance, rehearse
 from cosolve.plugins.scip.options import MipOptions
 from cosolve.plugins.scip.settings import CPU_CLOCK, defaults
 from cosolve.plugins.scip.solver import ScipSolver
@@ -43,6 +43,7 @@ class MipProblem(Problem):
         """
         if comm.Get_size() > 1:
             raise BadInputError(f"SCIP runs on one rank, found {comm.Get_size()}; start the case without mpirun")
+        rehearse(self.options.instance)
         model = read_instance(self.options.instance)
         if not settings.get("quiet", True):
             model.hideOutput(False)

@@ -75,6 +75,15 @@ def test_a_limit_is_told_by_its_name(case: Path) -> None:
     assert "node limit was reached" in str(done.exception)
 
 
+def test_a_file_that_crashes_scip_s_reader_is_refused(case: Path) -> None:
+    whole = Path("tomorrow.mps").read_text()
+    end = whole.index("\nCOLUMNS")
+    Path("tomorrow.mps").write_text(whole[: whole.rindex("\n", 0, end)] + "\n L  ")
+    done = cosolve("run", case)
+    assert isinstance(done.exception, BadInputError)
+    assert "reader crashes on this file" in str(done.exception)
+
+
 def infeasible():
     model = toy()
     model.addCons(model.getVars()[0] + model.getVars()[1] >= 3)

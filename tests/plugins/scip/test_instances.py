@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from cosolve.core.errors import BadInputError
 from cosolve.core.query import Query
-from cosolve.plugins.scip.instance import find_instances, read_instance
+from cosolve.plugins.scip.instance import find_instances, read_instance, rehearse
 from cosolve.plugins.scip.instance_features import NAMES, envelope_of, measure
 from cosolve.plugins.scip.linear_rows import check_exactly, linear_rows
 from cosolve.plugins.scip.solver import ScipSolver
@@ -95,3 +95,18 @@ def test_files_that_are_no_instances(tmp_path: Path) -> None:
     (tmp_path / "deep").mkdir()
     (tmp_path / "deep" / "a.MPS.gz").write_bytes(b"")
     assert [path.name for path in find_instances(tmp_path)] == ["a.MPS.gz", "text.lp"]
+
+
+def test_a_file_that_crashes_the_reader_gets_a_sentence(tmp_path: Path) -> None:
+    whole = tmp_path / "whole.mps"
+    model = general_integers()
+    model.writeProblem(str(whole), verbose=False)
+    rehearse(whole)
+    (tmp_path / "cut.mps").write_text("NAME cut\nROWS\n N  obj\n L  first\n L  ")
+    with pytest.raises(BadInputError, match=r"cut\.mps: SCIP's reader crashes on this file \(SIG\w+\)"):
+        rehearse(tmp_path / "cut.mps")
+    # An error that SCIP tells itself is left to `read_instance`, which gives its reason.
+    (tmp_path / "text.lp").write_text("this is no linear program at all <<< 3\n")
+    rehearse(tmp_path / "text.lp")
+    with pytest.raises(BadInputError, match="does not exist"):
+        rehearse(tmp_path / "none.mps")
