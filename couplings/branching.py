@@ -94,7 +94,8 @@ def guide(
             score for each candidate (see `cosolve.plugins.scip.plain_features`).
         branching: Whether the guide proposes branching variables.
         settings: Whether it proposes root settings.
-        start: A primal start, values by name of some or all variables, which SCIP completes and checks; False for none.
+        start: A primal start, values by name of some or all variables, which SCIP completes and checks; True for one
+            that the guide proposes, if it was trained to; False for none.
         nodes: A function that scores open nodes (see `cosolve.plugins.scip.node_selection`); None leaves them to SCIP.
         insist: Use the guide on instances unlike those of its training, too.
         audit: Whether a sample of the nodes of large trees goes to SCIP's own rule, which takes over when it branches

@@ -57,7 +57,7 @@ class Guidance(Attachment):
         host: The model, as the solver's plugin shows it.
         guide: The guide, or a function that scores the candidates of a node by their plain inputs.
         points: Which proposals are wanted.
-        start: Values by name of variable for a primal start; None for none.
+        start: Values by name of variable for a primal start; None for one that the guide proposes, if it does.
         nodes: Scores open nodes; None leaves them to SCIP.
         insist: Use the guide on instances unlike those of its training, too.
         audit: Whether a sample of the nodes goes to SCIP's own rule.
@@ -117,12 +117,11 @@ class Guidance(Attachment):
                 "its subproblem solvable"
             )
         first, rule_first = _priority(plugins)
+        started = self.points.start and self._attach_start(why if stored else "")
         if self.points.settings:
-            self._attach_settings(why, plugins, stored)
+            self._attach_settings(why, plugins, stored, started)
         if self.points.branching:
             self._attach_branching(why or rule_first, first)
-        if self.points.start:
-            self._attach_start()
         if self.points.nodes:
             self._attach_nodes(plugins)
         self.setup_seconds = self.host.clock() - began
@@ -145,7 +144,7 @@ class Guidance(Attachment):
         outside = self.guide.outside(self.features)
         return f"the instance is unlike those of the guide's training: {outside}" if outside else ""
 
-    def _attach_settings(self, why: str, plugins: Any, stored: bool) -> None:
+    def _attach_settings(self, why: str, plugins: Any, stored: bool, started: bool) -> None:
         settings = self.guide.root_settings if stored else None
         if settings is None:
             return
@@ -159,6 +158,10 @@ class Guidance(Attachment):
                 reason = f"separation is left as it is, because {own[0]!r} of the user may separate"
                 self.declined.append(Declined("settings", reason))
                 settings = type(settings)(settings.name, cut)
+        if self.guide.start_steps and not started:
+            # They were found for searches that begin with a good solution, which no heuristic has to look for.
+            left = {name: value for name, value in settings.params.items() if not name.startswith("heuristics/")}
+            settings = type(settings)(settings.name, left)
         self.kept = self.host.apply(settings)
         self._applied = settings.name
 
@@ -177,12 +180,19 @@ class Guidance(Attachment):
         self._native = not plain
         self._told = plain
 
-    def _attach_start(self) -> None:
-        if self._start is None:
-            return
-        taken, told = self.host.add_start(self._start)
+    def _attach_start(self, why: str) -> bool:
+        """Give the user's start, or the guide's; return whether SCIP took one in."""
+        if self._start is not None:
+            taken, told = self.host.add_start(self._start)
+        elif not getattr(self.guide, "start_steps", 0):
+            return False
+        elif why:
+            taken, told = False, why
+        else:
+            taken, told = self.host.propose_start(self.guide)
         if not taken:
             self.declined.append(Declined("start", told))
+        return bool(taken)
 
     def _attach_nodes(self, plugins: Any) -> None:
         if plugins.selectors:

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from cosolve.core.bench import BenchReport
 from cosolve.core.errors import BadInputError
+from cosolve.couplings.branching import load_guide
 from cosolve.examples.mips.comparing import (
     Budget,
     Row,
@@ -33,17 +34,21 @@ from cosolve.examples.mips.options import BranchingOptions
 from cosolve.examples.mips.program import read
 from cosolve.examples.mips.raced import raced, told_of_races
 from cosolve.plugins.scip.instance import rehearse
-from cosolve.plugins.scip.settings import portfolio, settings_named
+from cosolve.plugins.scip.settings import Settings, portfolio, settings_named
 from pyscipopt import Model
 
 OURS, DEFAULT, OTHER_SEED = "guided", "default", "default, other seed"
 CLASSICAL: Final = ("tuned relpscost", "tuned pscost")
 ABLATION: Final = {
     "settings alone": {"branching": False, "start": False},
+    "settings and start": {"branching": False},
+    "settings and branching": {"start": False},
     "branching alone": {"settings": False, "start": False},
     "start alone": {"branching": False, "settings": False},
 }
 """What is left on in each row of the ablation: the other points of the guide are switched off."""
+DEAR: Final = ("branching alone", "start alone")
+"""Rows under SCIP's default settings: the quick bench runs them on its first instances only."""
 EMPHASES: Final = ("easycip", "feasibility", "optimality", "hardlp", "phaseproof")
 
 Instances = Sequence[tuple[str, Callable[[], Model]]]
@@ -67,11 +72,14 @@ def rows_of(guide: Path, family: str, *, quick: bool) -> list[Row]:
         Row(DEFAULT),
         Row(OTHER_SEED, seed_shift=1),
         *(Row(name, raced(family, name.removeprefix("tuned "))) for name in CLASSICAL),
-        *(Row(name, guide=guided(guide, **switches), only=few) for name, switches in ABLATION.items()),
+        *(
+            Row(name, guide=guided(guide, **switches), only=few if name in DEAR else None)
+            for name, switches in ABLATION.items()
+        ),
     ]
     if quick:
         return rows
-    ours = raced(family, "guide")
+    ours = without_a_rule(guide)
     known = portfolio()
     return [
         *rows,
@@ -80,6 +88,24 @@ def rows_of(guide: Path, family: str, *, quick: bool) -> list[Row]:
         *(Row(name, settings_named(name)) for name in ("lean+pscost", "lean+relpscost", "gasse+relpscost")),
         *(Row(f"emphasis {name}", known[name]) for name in EMPHASES),
     ]
+
+
+def without_a_rule(guide: Path) -> Settings:
+    """Return a guide's settings for SCIP's own rules: with SCIP's heuristics, since there is no start.
+
+    Raises:
+        BadInputError: The file is no guide.
+    """
+    found = load_guide(guide).root_settings
+    params = {} if found is None else found.params
+    return Settings(
+        "ours",
+        {
+            name: value
+            for name, value in params.items()
+            if not name.startswith("heuristics/") and not (name.startswith("branching/") and name.endswith("/priority"))
+        },
+    )
 
 
 def transfer_rows(guide: Path, family: str) -> list[Row]:
@@ -148,7 +174,8 @@ def bench(*, quick: bool, seed: int, progress: Any, options: BranchingOptions) -
         f"{label}: {len(instances)} instances, unseen seeds; CPU seconds of SCIP's own clock, one thread, the guide's "
         "set-up included, shifted geometric means (shift 1 s).",
         "Compiling the guide's rule and its self-test, once on a machine, are in first_use_seconds and in no row.",
-        "The best classical row is the fastest of SCIP's own rules that solved every instance. "
+        "The best classical row is the fastest of SCIP's own rules that solved every instance, with their own raced "
+        "settings or with the guide's (settings alone). "
         + told_of_races(family, [name.removeprefix("tuned ") for name in CLASSICAL]),
     ]
     hit = sum(not run.measured.solved for own in runs.values() for run in own if run is not None)
@@ -188,6 +215,7 @@ def summary(runs: Mapping[str, Sequence[Run | None]]) -> dict[str, Any]:
         "speedups": {name: speedup(own, default) for name, own in runs.items() if any(own) and name != DEFAULT},
         "on_the_first": {name: _shared(own, ours, default) for name, own in runs.items() if any(own) and not all(own)},
         "limit_hits": {name: hits for name, own in runs.items() if (hits := _hits(own))},
+        "gain_of": _gains(runs),
         "setup_seconds": max((run.measured.setup_seconds for run in ours if run is not None), default=0.0),
         "handed_back": sum(bool(run.guided.get("governed")) for run in ours if run is not None),
     }
@@ -196,8 +224,26 @@ def summary(runs: Mapping[str, Sequence[Run | None]]) -> dict[str, Any]:
     return metrics
 
 
+_ABOVE: Final = {
+    "settings": ("default", "settings alone"),
+    "start": ("settings alone", "settings and start"),
+    "branching": ("settings and start", OURS),
+    "branching, without a start": ("settings alone", "settings and branching"),
+}
+"""Rows between which one point of the guide is added."""
+
+
+def _gains(runs: Mapping[str, Sequence[Run | None]]) -> dict[str, float]:
+    """Return how many times faster each point of the guide makes the search that has those before it."""
+    return {
+        point: speedup(runs[after], runs[before])
+        for point, (before, after) in _ABOVE.items()
+        if before in runs and after in runs
+    }
+
+
 def _classical(name: str) -> bool:
-    return name in CLASSICAL or name.startswith(("our settings, ", "lean+", "gasse+"))
+    return name in (*CLASSICAL, "settings alone") or name.startswith(("our settings, ", "lean+", "gasse+"))
 
 
 def _median_nodes(runs: Sequence[Run | None]) -> float:

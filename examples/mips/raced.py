@@ -1,9 +1,9 @@
-"""Settings that races found on training instances, for the guides and for their rivals alike, from `raced.toml`.
+"""Settings that races found on training instances for the guides' rivals, from `raced.toml`.
 
-    python -m cosolve.examples.mips.raced set-cover relpscost 10
+    python -m cosolve.examples.mips.raced set-cover relpscost 6
 
-races a family's easy level (seeds 1000 to 1007) with a branching rule for ten CPU minutes and stores the winner. With
-`guide` in place of the rule, the family's guide branches, and the settings are raced that suit it.
+races a family's easy level (seeds 1000 to 1007) with a branching rule for six CPU minutes and stores the winner. A
+guide brings its own settings, which its training raced.
 """
 
 from __future__ import annotations
@@ -18,14 +18,11 @@ from typing import Final
 from cosolve.core.errors import BadInputError
 from cosolve.core.progress import progress_bar
 from cosolve.examples.mips.families import generate
-from cosolve.examples.mips.guides import guided, shipped_guide
 from cosolve.plugins.scip.choices import choices_for, starting_points
 from cosolve.plugins.scip.racing import RaceResult, race
 from cosolve.plugins.scip.settings import Settings, settings_named
 
 FILE: Final = Path(__file__).with_name("raced.toml")
-GUIDE: Final = "guide"
-"""Stands for the family's guide in place of a rule."""
 SEEDS: Final = range(1000, 1008)
 """Of the instances that races run on: neither training nor benches draw them."""
 
@@ -35,14 +32,13 @@ def raced(family: str, rule: str, path: Path = FILE) -> Settings:
 
     Args:
         family: Name of the family.
-        rule: `"pscost"`, `"relpscost"`, or `"guide"` for what a guide's own race found.
+        rule: `"pscost"` or `"relpscost"`.
         path: The file of winners.
     """
     found = _read(path).get(family, {}).get(rule)
     if found is not None:
         return Settings(f"tuned {rule}", found)
-    lean = settings_named("lean")
-    return Settings(f"tuned {rule}", (lean if rule == GUIDE else lean.with_rule(rule)).params)
+    return Settings(f"tuned {rule}", settings_named("lean").with_rule(rule).params)
 
 
 def told_of_races(family: str, rules: Sequence[str], path: Path = FILE) -> str:
@@ -72,25 +68,23 @@ def store(family: str, rule: str, settings: Settings, path: Path = FILE) -> None
 def run_race(
     family: str, rule: str, minutes: float, *, record: Path | None = None, start: Sequence[Settings] = ()
 ) -> RaceResult:
-    """Race a family's easy level with one of SCIP's rules or the guide, from the portfolio and from `start`.
+    """Race a family's easy level with one of SCIP's rules, from the portfolio and from `start`.
 
     Args:
         family: Name of the family.
-        rule: A branching rule of SCIP, or `"guide"`.
+        rule: A branching rule of SCIP.
         minutes: CPU minutes.
         record: File that keeps every run, so that an interrupted race goes on.
         start: Further candidates, such as the winner of another rule's race.
     """
     programs = [generate(family, "easy", seed) for seed in SEEDS]
-    own = rule == GUIDE
-    candidates = starting_points("" if own else rule) + [one if own else one.with_rule(rule) for one in start]
+    candidates = starting_points(rule) + [one.with_rule(rule) for one in start]
     with progress_bar(f"race {family} {rule}") as progress:
         return race(
             [program.model for program in programs],
             candidates,
             60.0 * minutes,
             choices=choices_for(rule),
-            prepare=guided(shipped_guide(family), settings=False) if own else None,
             store=record,
             label=f"{family} easy {rule}",
             progress=progress,

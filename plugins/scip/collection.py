@@ -65,17 +65,21 @@ class LabelStore:
         settings: Under which the guide will work.
         seed: Draws the nodes.
         network: What branches between the labelled nodes; None for SCIP's rule.
+        start_steps: Of the search for a start that each instance gets.
     """
 
     folder: Path
     settings: Settings
     seed: int = 0
     network: Network | None = None
+    start_steps: int = 0
 
     def path(self, instance: Path) -> Path:
         """Return the file of an instance; another instance, settings, seed or network gives another name."""
         size = instance.stat().st_size if instance.exists() else 0
-        known = [instance.name, size, dict(self.settings.params), self.seed]
+        known: list[Any] = [instance.name, size, dict(self.settings.params), self.seed]
+        if self.start_steps:
+            known.append(self.start_steps)
         if self.network is not None:
             known.append(zlib.crc32(self.network.flat().tobytes()))
         return self.folder / f"{instance.name}-{zlib.crc32(json.dumps(known, sort_keys=True).encode()):08x}.npz"
@@ -199,6 +203,7 @@ def _collect_one(path: Path, store: LabelStore, seconds: float) -> float:
             label_limit=LABEL_LIMIT,
             seconds=seconds,
             network=store.network,
+            start_steps=store.start_steps,
         )
     except Exception as error:  # one bad file of a folder is a row of the report, not the end of the training
         note["refused"] = str(error) or type(error).__name__

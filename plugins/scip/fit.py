@@ -20,7 +20,7 @@ from cosolve.plugins.scip.network import Network
 
 Indices: TypeAlias = npt.NDArray[np.int64]
 
-UNITS: Final = 48
+UNITS: Final = 32
 EPOCHS: Final = 60
 BATCH: Final = 32
 RATE: Final = 3e-3

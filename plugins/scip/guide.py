@@ -33,6 +33,8 @@ class MIPGuide(StoredSurrogate):
         probes: Length of the short list that strong branching judges near the root; 0 for none.
         probe_depth: Deepest node at which it does.
         probe_iterations: Iterations of the linear program for each side.
+        start_steps: Steps of the local search for a primal start, see `cosolve.plugins.scip.covering_search`; 0 for no
+            start.
     """
 
     name: ClassVar[str] = "mip_guide"
@@ -48,6 +50,7 @@ class MIPGuide(StoredSurrogate):
         probes: int = 0,
         probe_depth: int = 0,
         probe_iterations: int = 0,
+        start_steps: int = 0,
     ) -> None:
         self.network = network
         self.plain = plain
@@ -55,6 +58,7 @@ class MIPGuide(StoredSurrogate):
         self.envelope = dict(envelope or {})
         self.scip = scip
         self.probes, self.probe_depth, self.probe_iterations = probes, probe_depth, probe_iterations
+        self.start_steps = start_steps
 
     def outside(self, features: Mapping[str, float]) -> str:
         """Return why an instance is not of the kind that the guide knows; empty when it is.
@@ -92,6 +96,7 @@ class MIPGuide(StoredSurrogate):
             "probes": self.probes,
             "probe_depth": self.probe_depth,
             "probe_iterations": self.probe_iterations,
+            "start_steps": self.start_steps,
         }
 
     @classmethod
@@ -118,4 +123,5 @@ class MIPGuide(StoredSurrogate):
             probes=int(settings.get("probes", 0)),
             probe_depth=int(settings.get("probe_depth", 0)),
             probe_iterations=int(settings.get("probe_iterations", 0)),
+            start_steps=int(settings.get("start_steps", 0)),
         )

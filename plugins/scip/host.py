@@ -16,6 +16,7 @@ from cosolve.plugins.scip.library import UnboundError, version
 from cosolve.plugins.scip.node_selection import NodeScorer, ScoredNodes
 from cosolve.plugins.scip.plain_rule import PythonRule, Scorer
 from cosolve.plugins.scip.settings import RULE_PRIORITY, Settings, defaults
+from cosolve.plugins.scip.starts import add_start, propose_start
 from pyscipopt import SCIP_STAGE, Model
 
 PRIORITY: Final = 2_000_000
@@ -190,28 +191,12 @@ class ScipHost:
         return selector
 
     def add_start(self, values: Mapping[str, float]) -> tuple[bool, str]:
-        """Give SCIP a start; it completes what is missing and checks all.
+        """Give SCIP a start, values by name of some or all variables; see `cosolve.plugins.scip.starts`."""
+        return add_start(self.model, values)
 
-        Args:
-            values: Value by name of variable; some or all variables of the model.
-
-        Returns:
-            Whether SCIP took it in (it is checked when the search begins), and a sentence about it.
-        """
-        known = {variable.name: variable for variable in self.model.getVars()}
-        usable = {name: value for name, value in values.items() if name in known}
-        if not usable:
-            return False, "no name of the start is a variable of this model"
-        partial = len(usable) < len(known)
-        solution = self.model.createPartialSol() if partial else self.model.createSol()
-        for name, value in usable.items():
-            self.model.setSolVal(solution, known[name], float(value))
-        if partial and self.model.getParam("heuristics/completesol/freq") < 0:
-            self.model.setParam("heuristics/completesol/freq", 0)
-        kept = self.model.addSol(solution)
-        ignored = len(values) - len(usable)
-        told = f"{len(usable)} of {len(known)} variables" + (f", {ignored} unknown names" if ignored else "")
-        return bool(kept), told
+    def propose_start(self, guide: MIPGuide) -> tuple[bool, str]:
+        """Search for a start as the guide was trained to, and give it to SCIP, which checks it."""
+        return propose_start(self.model, guide.start_steps)
 
     def state(self) -> dict[str, Any]:
         """Return where the search stands: plain values for the ledger."""

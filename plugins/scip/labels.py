@@ -14,6 +14,7 @@ from cosolve.plugins.scip.feature_names import NATIVE
 from cosolve.plugins.scip.library import address_of, bind
 from cosolve.plugins.scip.network import Network
 from cosolve.plugins.scip.settings import CPU_CLOCK, Settings
+from cosolve.plugins.scip.starts import propose_start
 from pyscipopt import SCIP_RESULT, Branchrule, Model
 
 SHARE: Final = 0.08
@@ -128,6 +129,7 @@ def collect(
     label_limit: int = 40,
     seconds: float = 1e20,
     network: Network | None = None,
+    start_steps: int = 0,
 ) -> Labels:
     """Solve an instance and label a sample of its nodes (not collective).
 
@@ -140,6 +142,7 @@ def collect(
         seconds: CPU seconds after which it has.
         network: Branches between the labelled nodes, so that the trees are those of a guide (a second pass in the style
             of DAgger, Ross et al. 2011, arXiv:1011.0686); None leaves them to SCIP's rule.
+        start_steps: Of the search for a start, if the guide will give one; 0 for none.
 
     Returns:
         The labels; none for an instance that is solved at the root.
@@ -153,6 +156,8 @@ def collect(
     settings.merged(CPU_CLOCK).apply(model)
     model.setParam("limits/nodes", node_limit)
     model.setParam("limits/time", min(seconds, 1e20))
+    if start_steps:
+        propose_start(model, start_steps)
     collector = _Collector(seed, label_limit, seconds)
     model.includeBranchrule(
         collector, "cosolve_labels", "labels nodes by strong branching", COLLECTOR_PRIORITY, -1, 1.0

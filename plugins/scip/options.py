@@ -45,7 +45,12 @@ class GuideTrainingOptions(Options):
     Attributes:
         instances: Folder of instances of one kind: MPS, LP, CIP, ZPL or OPB files, also gzipped, in sub-folders too.
         jobs: Processes that collect labels; 0 for one on each core.
-        settings: Root settings from the portfolio, with the rule that takes over where the guide does not decide.
+        settings: Root settings under which labels are collected, with the rule that takes over where the guide does not
+            decide: of the portfolio, or a JSON file that holds what `Settings.as_json` gave, such as a race's winner.
+        race_share: Share of the budget for a race of root settings with the new network, which begins with `settings`
+            and the portfolio; 0 keeps `settings`.
+        start_steps: Steps of the local search for a primal start, where the instances are covering or packing programs
+            (see `cosolve.plugins.scip.covering_search`); 0 for no start.
         passes: Passes of label collection; in a second one the guide of the first branches (DAgger).
         fits: Networks that are fitted from different starts; the best on the held-back instances is kept.
         validation_instances: Held-back instances that are solved by SCIP's default, the settings alone and the guide.
@@ -55,6 +60,8 @@ class GuideTrainingOptions(Options):
     instances: Path
     jobs: Annotated[int, Field(ge=0)] = 0
     settings: str = "lean+pscost"
+    race_share: Annotated[float, Field(ge=0.0, le=0.8)] = 0.0
+    start_steps: Annotated[int, Field(ge=0)] = 0
     passes: Annotated[int, Field(ge=1, le=3)] = 1
     fits: Annotated[int, Field(ge=1)] = 2
     validation_instances: Annotated[int, Field(ge=0)] = 12

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
+from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 from cosolve.core.errors import BadInputError, unknown_name
@@ -174,6 +176,23 @@ def portfolio() -> Mapping[str, Settings]:
         )
     ]
     return {one.name: one for one in (Settings("default"), gasse, lean, fast_heuristics(), *emphases, *macros)}
+
+
+def settings_from(text: str) -> Settings:
+    """Return settings of the portfolio by name, or those of a JSON file where the text ends in `.json`.
+
+    Raises:
+        BadInputError: There are none of this name, or the file holds something else.
+    """
+    if not text.endswith(".json"):
+        return settings_named(text)
+    try:
+        content = json.loads(Path(text).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BadInputError(f"{text}: the settings cannot be read: {error.strerror}; correct the path") from error
+    except ValueError as error:
+        raise BadInputError(f"{text}: expected settings as JSON, found an error: {error}") from error
+    return Settings.from_json(content if isinstance(content, Mapping) else {})
 
 
 def settings_named(name: str) -> Settings:

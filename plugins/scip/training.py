@@ -8,6 +8,7 @@ import time
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
@@ -20,6 +21,7 @@ from cosolve.core.problem import Problem
 from cosolve.core.progress import Progress
 from cosolve.core.solver import Solver
 from cosolve.core.training import TrainingReport, TrainingSettings
+from cosolve.plugins.scip.choices import choices_for, starting_points
 from cosolve.plugins.scip.collection import Collection, LabelStore, collect_all
 from cosolve.plugins.scip.feature_names import NATIVE, PLAIN_INPUTS
 from cosolve.plugins.scip.fit import Fit, fit
@@ -30,11 +32,16 @@ from cosolve.plugins.scip.instance_features import envelope_of, measure
 from cosolve.plugins.scip.labels import Labels
 from cosolve.plugins.scip.library import version
 from cosolve.plugins.scip.options import GuideTrainingOptions
-from cosolve.plugins.scip.settings import settings_named
-from cosolve.plugins.scip.validation import Validation, gate, validate
+from cosolve.plugins.scip.racing import race
+from cosolve.plugins.scip.settings import Settings, settings_from
+from cosolve.plugins.scip.validation import Validation, attach, gate, validate
 
 LABEL_SHARE: Final = 0.65
-"""Share of the budget for labels; the rest fits, and measures on instances that were held back."""
+"""Share for labels of what a race of settings leaves; the rest fits, and measures on instances that were held back."""
+
+RACE_INSTANCES: Final = 8
+FALLBACK: Final = "pscost"
+"""The rule that a race puts below the guide: its nodes are as cheap as the guide's."""
 
 MIN_NODES: Final = 20
 """Labelled nodes below which nothing can be learnt."""
@@ -110,13 +117,13 @@ class BranchingTraining(Problem):
             raise BadInputError(f"labels need native code, which cannot be used here: {why}")
         began = time.process_time()
         budget = 60.0 * settings.budget_minutes
-        root = settings_named(options.settings)
+        root = settings_from(options.settings)
         instances = find_instances(options.instances)
         order = np.random.default_rng(settings.seed).permutation(len(instances))
         shuffled = [instances[k] for k in order]
         jobs = options.jobs or os.cpu_count() or 1
-        store = LabelStore(folder, root, settings.seed)
-        share = LABEL_SHARE / options.passes
+        store = LabelStore(folder, root, settings.seed, start_steps=options.start_steps)
+        share = LABEL_SHARE * (1.0 - options.race_share) / options.passes
         found = collect_all(
             shuffled,
             store,
@@ -143,16 +150,27 @@ class BranchingTraining(Problem):
             settings=root,
             envelope=envelope_of(measured),
             scip=".".join(map(str, version())),
+            start_steps=options.start_steps,
         )
+        raced = 0.0
+        if options.race_share:
+            begun = options.passes * share
+            raced = self._race(
+                guide,
+                [path for path in found.labels if path not in held_back],
+                folder,
+                options.race_share * budget,
+                progress=lambda done, text: progress(begun + options.race_share * done, text),
+            )
         left = max(budget - found.seconds - (time.process_time() - began), 0.0)
         validation = validate(
             guide,
             held_back[: options.validation_instances],
             left,
-            progress=lambda done, text: progress(LABEL_SHARE + 0.3 * done, text),
+            progress=lambda done, text: progress(0.7 + 0.3 * done, text),
         )
         guide, advice = gate(guide, validation)
-        card = self._save(output, guide, settings, found, fits, validation, time.process_time() - began)
+        card = self._save(output, guide, settings, found, fits, validation, time.process_time() - began, raced)
         notes = {
             "advice": advice,
             "validation": validation.rows(),
@@ -189,6 +207,27 @@ class BranchingTraining(Problem):
 
         return held_back, (best(None), best(PLAIN_INPUTS))
 
+    def _race(
+        self, guide: MIPGuide, instances: Sequence[Path], folder: Path, seconds: float, progress: Progress
+    ) -> float:
+        """Give the guide the fastest settings for its network; return the CPU seconds of the race."""
+        assert guide.network is not None
+        if guide.root_settings is None or not instances:
+            return 0.0
+        known = zlib.crc32(guide.network.flat().tobytes())
+        result = race(
+            [partial(read_instance, path) for path in instances[:RACE_INSTANCES]],
+            [guide.root_settings, *starting_points(FALLBACK)],
+            seconds,
+            choices=choices_for(FALLBACK),
+            prepare=partial(attach, guide),
+            store=folder / "race.jsonl",
+            label=f"{known:08x} {','.join(path.name for path in instances[:RACE_INSTANCES])}",
+            progress=progress,
+        )
+        guide.root_settings = Settings("raced", result.winner.params)
+        return result.spent_seconds
+
     def _save(
         self,
         output: Path,
@@ -198,12 +237,14 @@ class BranchingTraining(Problem):
         fits: tuple[Fit, Fit],
         validation: Validation,
         seconds: float,
+        raced: float,
     ) -> ModelCard:
         figures = {
             "score_ratio": fits[0].score_ratio,
             "score_ratio_plain": fits[1].score_ratio,
             "score_ratio_pseudocosts": fits[0].baseline_ratio,
             "labelled_nodes": float(found.nodes),
+            **({"race_seconds": raced} if raced else {}),
             **validation.figures(),
         }
         return save_surrogate(

@@ -6,6 +6,7 @@ import copy
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,6 +16,7 @@ from cosolve.plugins.scip.host import PRIORITY, ScipHost
 from cosolve.plugins.scip.instance import read_instance
 from cosolve.plugins.scip.measured import Measured, measure, shifted_geometric_mean
 from cosolve.plugins.scip.settings import Settings
+from cosolve.plugins.scip.starts import propose_start
 from pyscipopt import Model
 
 DEFAULT, SETTINGS, GUIDE = "SCIP default", "settings alone", "guide"
@@ -67,6 +69,13 @@ class Validation:
         ]
 
 
+def attach(guide: MIPGuide, model: Model) -> Any:
+    """Let a guide branch in a model and give it a start, and return what must be kept until it is solved."""
+    if guide.start_steps:
+        propose_start(model, guide.start_steps)
+    return ScipHost(model).attach_branching(guide, priority=PRIORITY, audit=True, trace=0)
+
+
 def validate(guide: MIPGuide, instances: Sequence[Path], seconds: float, *, progress: Progress = silent) -> Validation:
     """Solve held-back instances by SCIP's default, by the settings alone, and by the whole guide, interleaved.
 
@@ -79,13 +88,9 @@ def validate(guide: MIPGuide, instances: Sequence[Path], seconds: float, *, prog
     """
     found = Validation()
     root = guide.root_settings or Settings("default")
-
-    def attach(model: Model) -> Any:
-        return ScipHost(model).attach_branching(guide, priority=PRIORITY, audit=True, trace=0)
-
-    ways = ((SETTINGS, root, None), (GUIDE, root, attach), (DEFAULT, Settings("default"), None))
+    ways = ((SETTINGS, root, None), (GUIDE, root, partial(attach, guide)), (DEFAULT, Settings("default"), None))
     if instances and seconds > 0.0:
-        attach(read_instance(instances[0]))  # loads the native code, which is not of any one solve
+        attach(guide, read_instance(instances[0]))  # loads the native code, which is not of any one solve
     spent = 0.0
     for number, path in enumerate(instances):
         left = seconds - spent
@@ -114,6 +119,7 @@ def gate(guide: MIPGuide, validation: Validation) -> tuple[MIPGuide, list[str]]:
     if validation.unequal:
         kept = copy.copy(guide)
         kept.network = kept.plain = kept.root_settings = None
+        kept.start_steps = 0
         names = ", ".join(path.name for path in validation.unequal[:5])
         return kept, [
             f"two ways proved different optima on {names}: the guide leaves these instances to SCIP; look at the "
@@ -126,6 +132,7 @@ def gate(guide: MIPGuide, validation: Validation) -> tuple[MIPGuide, list[str]]:
     count = len(validation.solves)
     if min(alone, whole) >= default:
         kept.network = kept.plain = kept.root_settings = None
+        kept.start_steps = 0
         return kept, [
             f"on {count} held-back instances neither the settings nor the branching beat SCIP's default "
             f"({alone:.2f} s and {whole:.2f} s against {default:.2f} s): the guide leaves these instances to SCIP"

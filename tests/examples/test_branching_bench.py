@@ -72,12 +72,12 @@ def test_the_quick_bench_runs_every_row_and_gives_its_metrics(
     metrics = report.metrics
     assert said[-1] == 1.0
     assert metrics["optima_equal"] == 1
-    assert (metrics["exactly_feasible"], metrics["exactly_checked"]) == (1, 24)
+    assert (metrics["exactly_feasible"], metrics["exactly_checked"]) == (1, 30)
     assert {"speedup_vs_default", "speedup_vs_best_classical", "ratio_p95", "default_ratio_p95"} <= set(metrics)
     assert 0.0 < metrics["inference_share"] < 1.0
     assert set(metrics["speedups"]) >= {"guided", *branching_bench.CLASSICAL, *branching_bench.ABLATION}
-    assert len(report.cases) == 24
-    assert len(calls) == 13
+    assert len(report.cases) == 30
+    assert len(calls) == 19
     assert {"branching": False, "start": False} in calls
     assert calls.count({}) == 4  # the first use is in no row
     assert metrics["first_use_seconds"] > 0.0
@@ -104,8 +104,14 @@ def test_the_bench_of_shifted_programs(
         shift_bench.bench(quick=True, seed=5, progress=lambda *_: None, options=ShiftOptions())
 
 
-def test_a_full_bench_has_all_rivals(tmp_path: Path) -> None:
-    names = [row.name for row in branching_bench.rows_of(tmp_path, "set-cover", quick=False)]
+def test_a_full_bench_has_all_rivals() -> None:
+    rows = branching_bench.rows_of(shipped_guide("set-cover"), "set-cover", quick=False)
+    names = [row.name for row in rows]
+    fullstrong = next(row for row in rows if row.name == "our settings, fullstrong")
+    assert fullstrong.settings.params["branching/fullstrong/priority"] == 1_000_000
+    # The guide's own rule and what only pays behind its start are left out.
+    assert "branching/pscost/priority" not in fullstrong.settings.params
+    assert not any(name.startswith("heuristics/") for name in fullstrong.settings.params)
     assert len(names) == len(set(names))
     assert {"our settings, fullstrong", "emphasis optimality", "gasse+relpscost"} <= set(names)
 
@@ -195,28 +201,21 @@ def test_a_solution_within_tolerance_only_is_not_exactly_feasible() -> None:
     assert exactly_feasible(model) is False
 
 
-def test_a_race_for_the_guide_prepares_each_model_by_it(
-    guide: tuple[Path, list[dict[str, bool]]], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(raced, "shipped_guide", lambda family: guide[0])
+def test_a_race_of_a_rule_keeps_the_rule(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(raced, "generate", lambda family, level, seed: packing(8, seed))
-    monkeypatch.setattr(raced, "starting_points", lambda rule: [settings_named("lean"), settings_named("gasse")])
-    result = raced.run_race("knapsack", "guide", 0.01)
-    assert result.winner.name
-    assert guide[1]
-    assert all(call == {"settings": False} for call in guide[1])
-    assert not any(
-        "branching/" in name for row in result.rows[:2] for name in row.settings.params if "priority" in name
-    )
+    names = ("lean+pscost", "gasse+pscost")
+    monkeypatch.setattr(raced, "starting_points", lambda rule: [settings_named(name) for name in names])
+    result = raced.run_race("knapsack", "pscost", 0.01)
+    assert all(row.settings.params["branching/pscost/priority"] == 1_000_000 for row in result.rows)
 
 
 def test_winners_of_races_are_stored_and_found(tmp_path: Path) -> None:
     path = tmp_path / "raced.toml"
     winner = Settings("any", {"lp/pricing": "q", "conflict/enable": False, "branching/scorefac": 0.4, "lp/scaling": 2})
     raced.store("set-cover", "pscost", winner, path)
-    raced.store("auctions", "guide", Settings("other", {"lp/pricing": "s"}), path)
+    raced.store("auctions", "relpscost", Settings("other", {"lp/pricing": "s"}), path)
     assert dict(raced.raced("set-cover", "pscost", path).params) == dict(winner.params)
-    assert raced.raced("auctions", "guide", path).name == "tuned guide"
+    assert raced.raced("auctions", "relpscost", path).name == "tuned relpscost"
     fallback = raced.raced("knapsack", "relpscost", path)
     assert fallback.params == settings_named("lean+relpscost").params
     path.write_text("[broken\n")
