@@ -62,16 +62,28 @@ def covering_of(model: Model) -> Covering | str:
     for variable in variables:
         if variable.vtype() == "CONTINUOUS" or variable.getLbOriginal() != 0.0 or variable.getUbOriginal() != 1.0:
             return f"the variable {variable.name!r} is not binary"
-    addresses = np.array([int(variable.ptr()) for variable in variables], np.int64)
-    order = np.argsort(addresses)
     rows = _rows(model)
     if isinstance(rows, str):
         return rows
-    sizes = np.array([len(members) for members, _, _ in rows], np.int64)
-    if not len(sizes) or sizes.sum() > MAX_ENTRIES:
-        return f"there are {int(sizes.sum())} entries"
-    columns = order[np.searchsorted(addresses, np.concatenate([one for one, _, _ in rows]), sorter=order)]
-    packs = np.repeat(np.array([pack for _, pack, _ in rows]), sizes)
+    if not rows.names or len(rows.values) > MAX_ENTRIES:
+        return f"there are {len(rows.values)} entries"
+    sizes = np.diff(rows.starts)
+    scale = rows.values[rows.starts[:-1]]
+    if (rows.values != np.repeat(scale, sizes)).any() or (scale == 0.0).any():
+        return "a row has several coefficients"
+    low, high = rows.left / scale, rows.right / scale
+    low, high = np.where(scale > 0.0, low, high), np.where(scale > 0.0, high, low)
+    pack = np.isinf(low)
+    if (np.isinf(high) == pack).any():
+        name = rows.names[int(np.argmax(np.isinf(high) == pack))]
+        return f"the row {name!r} has two sides or none"
+    needed = np.where(pack, sizes - np.floor(high + 1e-9), np.ceil(low - 1e-9))
+    if (needed > sizes).any():
+        return f"the row {rows.names[int(np.argmax(needed > sizes))]!r} cannot be covered"
+    addresses = np.array([int(variable.ptr()) for variable in variables], np.int64)
+    order = np.argsort(addresses)
+    columns = order[np.searchsorted(addresses, rows.members, sorter=order)]
+    packs = np.repeat(pack, sizes)
     counts = np.stack([np.bincount(columns[packs == side], minlength=len(variables)) for side in (False, True)])
     if ((counts[0] > 0) & (counts[1] > 0)).any():
         return "some variables both cover and pack"
@@ -81,53 +93,62 @@ def covering_of(model: Model) -> Covering | str:
     costs = np.where(complemented, -costs, costs)
     if (costs < 0.0).any():
         return "some variables are worth having for themselves"
-    needed = np.array([size - count if pack else count for (_, pack, count), size in zip(rows, sizes, strict=True)])
-    if (needed > sizes).any():
-        return "a row cannot be covered"
-    starts = np.concatenate([[0], np.cumsum(sizes)])
     return Covering(
         tuple(variable.name for variable in variables),
         complemented,
-        starts.astype(np.int32),
+        rows.starts.astype(np.int32),
         columns.astype(np.int32),
         needed.astype(np.int32),
         costs,
     )
 
 
-def _rows(model: Model) -> list[tuple[npt.NDArray[np.int64], bool, int]] | str:
-    """Return the members of each row by address, whether it packs, and how many it asks for or allows."""
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """Linear constraints with at least one entry; sides that do not exist are infinite."""
+
+    names: list[str]
+    starts: npt.NDArray[np.int64]
+    members: npt.NDArray[np.int64]
+    values: Array
+    left: Array
+    right: Array
+
+
+def _rows(model: Model) -> _Rows | str:
+    """Return the constraints, their variables by address; where one is not linear, return which."""
     scip, library = address_of(model), handle()
     try:
-        count, values = library.SCIPgetNVarsLinear, library.SCIPgetValsLinear
-        members, left, right = library.SCIPgetVarsLinear, library.SCIPgetLhsLinear, library.SCIPgetRhsLinear
+        count, coefficients = library.SCIPgetNVarsLinear, library.SCIPgetValsLinear
+        variables, left, right = library.SCIPgetVarsLinear, library.SCIPgetLhsLinear, library.SCIPgetRhsLinear
     except AttributeError as error:
         raise UnboundError(f"this SCIP lacks a function for linear constraints ({error})") from error
-    for function in (count, values, members, left, right):
+    for function in (count, coefficients, variables, left, right):
         function.argtypes = [ctypes.c_void_p, ctypes.c_void_p]
-    count.restype, values.restype, members.restype = ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p
+    count.restype, coefficients.restype, variables.restype = ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p
     left.restype = right.restype = ctypes.c_double
-    infinity = model.infinity()
-    found: list[tuple[npt.NDArray[np.int64], bool, int]] = []
+    names, starts = [], [0]
+    members: list[npt.NDArray[np.int64]] = []
+    values: list[Array] = []
+    sides: list[tuple[float, float]] = []
     for constraint in model.getConss(transformed=False):
         if constraint.getConshdlrName() != "linear":
             return f"the constraint {constraint.name!r} is not linear"
         address = int(constraint.ptr())
         n = count(scip, address)
-        if not n:
-            continue
-        row = np.frombuffer((ctypes.c_double * n).from_address(values(scip, address)))
-        scale = row[0]
-        if scale == 0.0 or (row != scale).any():
-            return f"the row {constraint.name!r} has several coefficients"
-        low, high = left(scip, address), right(scip, address)
-        if scale < 0.0:
-            low, high = -high, -low
-        covers, packs = low > -infinity, high < infinity
-        if covers == packs:
-            return f"the row {constraint.name!r} has two sides"
-        limit = (low if covers else high) / abs(scale)
-        whole = int(np.ceil(limit - 1e-9)) if covers else int(np.floor(limit + 1e-9))
-        pointers = np.frombuffer((ctypes.c_int64 * n).from_address(members(scip, address)), np.int64).copy()
-        found.append((pointers, packs, whole))
-    return found
+        if n:
+            names.append(constraint.name)
+            starts.append(starts[-1] + n)
+            values.append(np.frombuffer((ctypes.c_double * n).from_address(coefficients(scip, address))))
+            members.append(np.frombuffer((ctypes.c_int64 * n).from_address(variables(scip, address)), np.int64))
+            sides.append((left(scip, address), right(scip, address)))
+    bounds = np.array(sides).reshape(-1, 2)
+    bounds = np.where(np.abs(bounds) >= model.infinity(), np.copysign(np.inf, bounds), bounds)
+    return _Rows(
+        names,
+        np.array(starts, np.int64),
+        np.concatenate([np.zeros(0, np.int64), *members]),
+        np.concatenate([np.zeros(0), *values]),
+        bounds[:, 0],
+        bounds[:, 1],
+    )

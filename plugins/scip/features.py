@@ -39,6 +39,12 @@ infinity, getDepth = scip_h.SCIPinfinity, scip_h.SCIPgetDepth
 
 
 @compiled
+def _log1p(value: float) -> float:
+    """Return log(1 + value), 0 for what is not positive: much of what SCIP counts is 0, and a logarithm costs."""
+    return math.log1p(value) if value > 0.0 else 0.0
+
+
+@compiled
 def gap_of(scip: int) -> float:
     """Return the distance of the node's bound from the cut-off bound; 5 % of the bound where there is no solution."""
     bound: float = getLPObjval(scip)
@@ -181,17 +187,17 @@ def features(scip: int, variables: int, values: int, fractions: int, n: int, out
         row[20] = tight_norm
         down = getPseudocostVal(scip, variable, -fraction) / gap
         up = getPseudocostVal(scip, variable, 1.0 - fraction) / gap
-        row[21] = math.log1p(max(down, 0.0))
-        row[22] = math.log1p(max(up, 0.0))
+        row[21] = _log1p(down)
+        row[22] = _log1p(up)
         row[23] = math.log(max(down, 1e-6) * max(up, 1e-6))
-        row[24] = math.log1p(max(getAvgInferences(scip, variable, 0), 0.0))
-        row[25] = math.log1p(max(getAvgInferences(scip, variable, 1), 0.0))
-        row[26] = math.log1p(max(getConflictScore(scip, variable), 0.0))
+        row[24] = _log1p(getAvgInferences(scip, variable, 0))
+        row[25] = _log1p(getAvgInferences(scip, variable, 1))
+        row[26] = _log1p(getConflictScore(scip, variable))
         row[27] = varGetRootSol(variable) - value
         row[28] = varGetAvgSol(variable) - value
         row[29] = objective * fraction / gap
-        row[30] = math.log1p(getPseudocostCount(scip, variable, 0))
-        row[31] = math.log1p(getPseudocostCount(scip, variable, 1))
+        row[30] = _log1p(getPseudocostCount(scip, variable, 0))
+        row[31] = _log1p(getPseudocostCount(scip, variable, 1))
         row[32] = 0.5 if best == 0 else min(abs(getSolVal(scip, best, variable) - value), 1e6)
         row[33] = depth / (depth + 10.0)
         row[34] = ratio

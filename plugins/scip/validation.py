@@ -69,15 +69,20 @@ class Validation:
         ]
 
 
-def attach(guide: MIPGuide, model: Model) -> Any:
-    """Let a guide branch in a model and give it a start, and return what must be kept until it is solved."""
+def give_start(guide: MIPGuide, model: Model) -> None:
+    """Give a model the start that the guide would give it."""
     if guide.start_steps:
         propose_start(model, guide.start_steps)
+
+
+def attach(guide: MIPGuide, model: Model) -> Any:
+    """Let a guide branch in a model and give it a start, and return what must be kept until it is solved."""
+    give_start(guide, model)
     return ScipHost(model).attach_branching(guide, priority=PRIORITY, audit=True, trace=0)
 
 
 def validate(guide: MIPGuide, instances: Sequence[Path], seconds: float, *, progress: Progress = silent) -> Validation:
-    """Solve held-back instances by SCIP's default, by the settings alone, and by the whole guide, interleaved.
+    """Solve held-back instances by SCIP's default, by the settings (and start) alone, and by the guide, interleaved.
 
     Args:
         guide: The new guide.
@@ -88,7 +93,11 @@ def validate(guide: MIPGuide, instances: Sequence[Path], seconds: float, *, prog
     """
     found = Validation()
     root = guide.root_settings or Settings("default")
-    ways = ((SETTINGS, root, None), (GUIDE, root, partial(attach, guide)), (DEFAULT, Settings("default"), None))
+    ways = (
+        (SETTINGS, root, partial(give_start, guide)),
+        (GUIDE, root, partial(attach, guide)),
+        (DEFAULT, Settings("default"), None),
+    )
     if instances and seconds > 0.0:
         attach(guide, read_instance(instances[0]))  # loads the native code, which is not of any one solve
     spent = 0.0
