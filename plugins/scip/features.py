@@ -19,6 +19,9 @@ RAW_COUNT = 36
 RELATIVE_COUNT = 30
 INPUT_COUNT = RAW_COUNT + RELATIVE_COUNT
 _TIGHT = 1e-6
+# Columns of the table of rows.
+_LENGTH, _DUAL, _TIGHT_ROW, _TIGHT_BY_LENGTH, _TIGHT_BY_NORM, _CANDIDATES, _BY_CANDIDATES = range(7)
+_ROW_COUNT = 8
 
 getLPBranchCands = scip_h.SCIPgetLPBranchCands
 varGetCol, varGetObj = scip_h.SCIPvarGetCol, scip_h.SCIPvarGetObj
@@ -93,10 +96,8 @@ def features(scip: int, variables: int, values: int, fractions: int, n: int, out
     n_rows, n_columns = getNLPRows(scip), max(getNLPCols(scip), 1)
     gap = gap_of(scip)
     touched = np.zeros(n_rows, np.int32)
-    length = np.zeros(n_rows)
-    dual = np.zeros(n_rows)
-    tight = np.zeros(n_rows)
-    norm = np.ones(n_rows)
+    table = np.empty((n_rows, _ROW_COUNT))  # what each entry of a row needs to know of it, side by side
+    seen_rows, seen_count = np.empty(n_rows, np.int32), 0
     places = np.empty(work_of(variables, n), np.int32)  # of each entry's row: asked once, needed twice
     largest_objective, largest_dual, entry = 1e-12, 1e-12, 0
     for k in range(n):
@@ -115,13 +116,21 @@ def features(scip: int, variables: int, values: int, fractions: int, n: int, out
                 continue
             touched[place] += 1
             if touched[place] == 1:
-                length[place] = max(rowGetNLPNonz(row), 1)
-                dual[place] = abs(rowGetDualsol(row))
-                largest_dual = max(largest_dual, dual[place])
+                seen_rows[seen_count] = place
+                seen_count += 1
+                dual = abs(rowGetDualsol(row))
+                largest_dual = max(largest_dual, dual)
                 activity = getRowLPActivity(scip, row)
                 near = min(abs(activity - rowGetLhs(row)), abs(activity - rowGetRhs(row)))
-                tight[place] = 1.0 if near <= _TIGHT else 0.0
-                norm[place] = max(rowGetNorm(row), 1e-12)
+                tight = 1.0 if near <= _TIGHT else 0.0
+                about = table[place]
+                about[_LENGTH], about[_DUAL], about[_TIGHT_ROW] = max(rowGetNLPNonz(row), 1), dual, tight
+                about[_TIGHT_BY_LENGTH] = tight / about[_LENGTH]
+                about[_TIGHT_BY_NORM] = tight / max(rowGetNorm(row), 1e-12)
+    for k in range(seen_count):
+        about = table[seen_rows[k]]
+        about[_CANDIDATES] = touched[seen_rows[k]]
+        about[_BY_CANDIDATES] = 1.0 / about[_CANDIDATES]
     best = getBestSol(scip)
     depth = getDepth(scip)
     cutoff = getCutoffbound(scip)
@@ -144,7 +153,9 @@ def features(scip: int, variables: int, values: int, fractions: int, n: int, out
             if place < 0:
                 continue
             size = abs(load_real(coefficients, e))
-            z, q, y = length[place], float(touched[place]), size * dual[place]
+            about = table[place]
+            z, q, y = about[_LENGTH], about[_CANDIDATES], size * about[_DUAL]
+            tight, share = about[_TIGHT_ROW], about[_BY_CANDIDATES]
             seen += 1
             sum_z += z
             sum_z2 += z * z
@@ -155,11 +166,11 @@ def features(scip: int, variables: int, values: int, fractions: int, n: int, out
             sum_y += y
             max_y = max(max_y, y)
             share_y += 1.0 if y > 1e-9 else 0.0
-            share_tight += tight[place]
-            tight_z += tight[place] / z
-            tight_q += tight[place] / q
-            y_q += y / q
-            tight_norm += tight[place] * size / norm[place]
+            share_tight += tight
+            tight_z += about[_TIGHT_BY_LENGTH]
+            tight_q += tight * share
+            y_q += y * share
+            tight_norm += about[_TIGHT_BY_NORM] * size
         m = max(seen, 1)
         if seen == 0:
             min_z, min_q = 0.0, 0.0
