@@ -15,6 +15,28 @@ Role = Literal["surrogate", "solver", "verifier", "coupling", "problem", "bench"
 
 
 @dataclass(frozen=True, slots=True)
+class SurrogateTraits:
+    """What `cosolve plugins --role surrogate` says of a surrogate; each claim is one that a test keeps.
+
+    Attributes:
+        inputs: What it sees: `state`, `parameters`, `history`, `features`.
+        spaces: Where the values may live: `grid 1-3D`, `grid 2D`, `points`, `any`.
+        boundaries: Boundary conditions that its answers keep exactly; empty where the coupling imposes them.
+        resolution: `invariant` where the answers converge as the grid is refined (measured by the resolution test),
+            `fixed` where they belong to the grid of training, `by base` where an option decides.
+        cost: Order of the work of an answer, with n points.
+        certified: Properties that every answer has by construction (`translations`, `linear constraints`).
+    """
+
+    inputs: str = "state"
+    spaces: str = "any"
+    boundaries: str = ""
+    resolution: str = "fixed"
+    cost: str = ""
+    certified: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Entry:
     """One thing that a plugin offers.
 
@@ -31,6 +53,7 @@ class Entry:
         baseline: True for a classical rival.
         capabilities: Free words that couplings and reports ask for (`"certified"`, `"jvp"`, `"mesh-transferable"`);
             `"serial"` says that it works on one rank only.
+        traits: Of a surrogate: what it sees, where its values live, and what it keeps; None where nothing is said.
         contract: `"module:Class"` of a kit of `cosolve.testing` that makes the object; what `cosolve check-plugin` and
             the plugin's own tests run. Needed where the factory cannot be called without arguments.
     """
@@ -44,6 +67,7 @@ class Entry:
     baseline: bool = False
     capabilities: tuple[str, ...] = field(default=())
     contract: str = ""
+    traits: SurrogateTraits | None = None
 
     def load(self) -> Any:
         """Import and return the factory.

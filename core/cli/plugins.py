@@ -74,7 +74,27 @@ def print_offers(registry: Registry, role: str) -> None:
         name = offer.entry.name if not offer.missing else f"[dim]{offer.entry.name}[/]"
         rows.add_row(name, escape(offer.entry.summary), offer.plugin, escape(offer.distribution), ", ".join(notes))
     out.print(rows)
+    if role == "surrogate":
+        _print_traits(registry)
     broken = registry.broken()
     if broken:
         names = ", ".join(sorted({plugin.name for plugin in broken}))
         out.print(f"Not loaded, so not listed here: {names}. Run `cosolve plugins` for the reasons.", markup=False)
+
+
+def _print_traits(registry: Registry) -> None:
+    """Print what surrogates see, where they live and what they keep; those that say nothing are left out."""
+    rows = table("surrogate", "sees", "spaces", "boundary kept", "resolution", "cost", "certified")
+    for offer in registry.offers():
+        traits = offer.entry.traits
+        if offer.role == "surrogate" and traits is not None:
+            rows.add_row(
+                offer.entry.name,
+                traits.inputs,
+                traits.spaces,
+                traits.boundaries or "by the coupling",
+                traits.resolution,
+                traits.cost,
+                traits.certified or "nothing",
+            )
+    console().print(rows)

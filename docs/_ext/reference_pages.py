@@ -197,6 +197,14 @@ def entries() -> Iterator[Offered]:
             yield Offered(offer.role, offer.plugin, offer.entry)
 
 
+def traits(stated: Any) -> str:
+    """Return what a surrogate says of itself as one line."""
+    words = {"inputs": "sees", "spaces": "lives on", "boundaries": "boundary kept", "resolution": "resolution"}
+    words |= {"cost": "cost", "certified": "certified"}
+    said = [f"{word}: {getattr(stated, name)}" for name, word in words.items() if getattr(stated, name)]
+    return "; ".join(said).capitalize()
+
+
 def entries_page() -> str:
     """Return everything that the built-in plugins offer, with its options."""
     lines: list[str] = []
@@ -215,6 +223,8 @@ def entries_page() -> str:
         if entry.capabilities:
             facts.append("capabilities: " + ", ".join(entry.capabilities))
         lines += ["; ".join(facts) + ".", ""]
+        if entry.traits is not None:
+            lines += [f"{traits(entry.traits)}.", ""]
         model = entry.load_options()
         if model is not None and options_of(model):
             lines += [option_table(model), ""]

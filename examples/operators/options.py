@@ -13,7 +13,7 @@ class OperatorsOptions(Options):
 
     Attributes:
         data: Folder of `.npz` files with `x_train, y_train, x_test, y_test`, channels first, instead of our own data.
-        budget: CPU seconds for the training of each network; without one, 90 in the quick form and 300 in the full one.
+        budget: CPU seconds for the training of each network; without one, 45 in the quick form and 300 in the full one.
         parameters: Number of parameters of each network, as near as its width allows.
         systems: Names of the networks, separated by commas; empty for all.
         seeds: Number of seeds; without one, 1 in the quick form and 3 in the full one.
@@ -23,4 +23,16 @@ class OperatorsOptions(Options):
     budget: Positive | None = None
     parameters: Count = Field(default=400_000, ge=500)
     systems: str = ""
+    seeds: Count | None = None
+
+
+class CardsOptions(Options):
+    """`cosolve bench operator-cards`.
+
+    Attributes:
+        cards: Names of the cards, separated by commas; empty for all.
+        seeds: Number of seeds; without one, 1 in the quick form and 3 in the full one.
+    """
+
+    cards: str = ""
     seeds: Count | None = None

@@ -14,5 +14,12 @@ BENCHES: Final = (
         options="cosolve.examples.operators.options:OperatorsOptions",
         requires=("torch", "scipy"),
     ),
+    Entry(
+        name="operator-cards",
+        summary="the test of each surrogate's paper: the smallest experiment that shows its property",
+        factory="cosolve.examples.operators.cards_bench:bench",
+        options="cosolve.examples.operators.options:CardsOptions",
+        requires=("torch", "scipy", "petsc4py"),
+    ),
 )
-"""`cosolve bench operators`."""
+"""`cosolve bench operators` and `cosolve bench operator-cards`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cosolve.core.entries import Entry
+from cosolve.core.entries import Entry, SurrogateTraits
 from cosolve.core.hookspecs import hookimpl
 
 COSOLVE_API_VERSION = 1
@@ -52,6 +52,12 @@ def cosolve_surrogates() -> list[Entry]:
             factory=f"{_HERE}.pod_gp:PodGaussianProcess",
             contract=f"{_HERE}.contract:PodGpContract",
             capabilities=("trainable", "stored", "serial"),
+            traits=SurrogateTraits(
+                inputs="parameters",
+                boundaries="as its modes",
+                cost="O(n modes)",
+                certified="linear constraints of the data",
+            ),
         ),
         Entry(
             name="projection",

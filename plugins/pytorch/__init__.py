@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final
 
-from cosolve.core.entries import Entry
+from cosolve.core.entries import Entry, SurrogateTraits
 from cosolve.core.hookspecs import hookimpl
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ def cosolve_surrogates() -> Iterable[Entry]:
             contract=f"{_HERE}.contract:ModuleContract",
             requires=("torch",),
             capabilities=("jvp", "vjp"),
+            traits=SurrogateTraits(inputs="state, parameters", cost="the module's"),
         ),
         Entry(
             name="pod_mlp",
@@ -51,6 +52,14 @@ def cosolve_surrogates() -> Iterable[Entry]:
             contract=f"{_HERE}.contract:BasisContract",
             requires=("torch",),
             capabilities=("jvp", "vjp", "mesh-transferable", "stored"),
+            traits=SurrogateTraits(
+                inputs="state, parameters, history",
+                spaces="points",
+                boundaries="as its modes",
+                resolution="invariant",
+                cost="O(n modes)",
+                certified="linear constraints of the data, with base mean or projected",
+            ),
         ),
         Entry(
             name="deeponet",
@@ -59,6 +68,9 @@ def cosolve_surrogates() -> Iterable[Entry]:
             contract=f"{_HERE}.contract:DeepONetContract",
             requires=("torch",),
             capabilities=("jvp", "vjp", "mesh-transferable", "stored"),
+            traits=SurrogateTraits(
+                inputs="state at sensors, features", spaces="points", resolution="invariant", cost="O(n terms)"
+            ),
         ),
         Entry(
             name="fno",
@@ -67,6 +79,14 @@ def cosolve_surrogates() -> Iterable[Entry]:
             contract=f"{_HERE}.contract:FNOContract",
             requires=("torch",),
             capabilities=("jvp", "vjp", "stored"),
+            traits=SurrogateTraits(
+                inputs="state, features",
+                spaces="grid 1-3D",
+                boundaries="periodic",
+                resolution="invariant",
+                cost="O(n log n)",
+                certified="translations of a periodic grid, without coordinates",
+            ),
         ),
         Entry(
             name="unet",
@@ -75,6 +95,13 @@ def cosolve_surrogates() -> Iterable[Entry]:
             contract=f"{_HERE}.contract:UNetContract",
             requires=("torch",),
             capabilities=("jvp", "vjp", "stored"),
+            traits=SurrogateTraits(
+                inputs="state, features",
+                spaces="grid 1-3D",
+                boundaries="by padding",
+                resolution="invariant with base",
+                cost="O(n)",
+            ),
         ),
         Entry(
             name="local_operator",
@@ -83,6 +110,13 @@ def cosolve_surrogates() -> Iterable[Entry]:
             contract=f"{_HERE}.contract:LocalOperatorContract",
             requires=("torch",),
             capabilities=("jvp", "vjp", "stored"),
+            traits=SurrogateTraits(
+                inputs="state, features",
+                spaces="grid 1-3D",
+                boundaries="by padding",
+                resolution="invariant",
+                cost="O(n log n)",
+            ),
         ),
         Entry(
             name="mgno",
@@ -91,6 +125,13 @@ def cosolve_surrogates() -> Iterable[Entry]:
             contract=f"{_HERE}.contract:MgNOContract",
             requires=("torch",),
             capabilities=("jvp", "vjp", "stored"),
+            traits=SurrogateTraits(
+                inputs="state, features",
+                spaces="grid 2D",
+                boundaries="by padding",
+                resolution="invariant with base",
+                cost="O(n)",
+            ),
         ),
         Entry(
             name="vcycle",
@@ -106,6 +147,14 @@ def cosolve_surrogates() -> Iterable[Entry]:
             contract=f"{_HERE}.contract:SineNetContract",
             requires=("torch",),
             capabilities=("jvp", "vjp", "stored"),
+            traits=SurrogateTraits(
+                inputs="state, features",
+                spaces="grid 2D",
+                boundaries="by padding",
+                resolution="fixed",
+                cost="O(n)",
+                certified="translations of a periodic grid by 2^levels",
+            ),
         ),
     )
 

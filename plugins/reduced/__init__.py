@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cosolve.core.entries import Entry
+from cosolve.core.entries import Entry, SurrogateTraits
 from cosolve.core.hookspecs import hookimpl
 
 COSOLVE_API_VERSION = 1
@@ -18,6 +18,12 @@ def cosolve_surrogates() -> list[Entry]:
             factory="cosolve.plugins.reduced.pod_ridge:PodRidge",
             capabilities=("trainable", "stored", "jvp", "vjp", "mesh-transferable", "serial"),
             contract="cosolve.plugins.reduced.contract:PodRidgeContract",
+            traits=SurrogateTraits(
+                inputs="state, parameters, schedules",
+                boundaries="as its modes",
+                cost="O(n modes)",
+                certified="linear constraints of the data",
+            ),
         ),
         Entry(
             name="dmd",
@@ -25,5 +31,8 @@ def cosolve_surrogates() -> list[Entry]:
             factory="cosolve.plugins.reduced.dmd:Dmd",
             capabilities=("trainable", "stored", "jvp", "vjp", "serial"),
             contract="cosolve.plugins.reduced.contract:DmdContract",
+            traits=SurrogateTraits(
+                boundaries="as its modes", cost="O(n modes)", certified="linear constraints of the data"
+            ),
         ),
     ]
