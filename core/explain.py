@@ -87,13 +87,17 @@ def _explain_step(record: Record) -> list[str]:
     lines = [
         f"Step {record['step']}, from t = {_short(record['t'])} by dt = {_short(record['dt'])}, mode {record['mode']}."
     ]
-    if not record["asked"]:
+    inside = record.get("solver_notes", {}).get("plan")
+    if inside:
+        lines.append(f"The solver asked {', '.join(map(repr, inside))} inside its solve.")
+    elif not record["asked"]:
         lines.append(f"Nobody was asked: {_why_nobody(record)}.")
     for verdict in record["verdicts"]:
         lines.append(_verdict(verdict))
     for failure in record.get("failures", []):
         lines.append(f"It did not hold: {failure}.")
     lines.append(_ending(record))
+    lines += _preconditioned(record)
     if "shadow_error" in record:
         lines.append(
             f"In shadow, the proposal was {_short(record['shadow_error'])} away from the solver's value (relative)."
@@ -111,7 +115,24 @@ _LEFT_OUT = {
 }
 
 
+def _preconditioned(record: Record) -> list[str]:
+    """Say what became of proposals that the solver asked for inside a linear solve."""
+    told = record.get("solver_notes", {}).get("preconditioner")
+    if told is None:
+        return []
+    what = f"Inside the solve, {counted(told['iterations'], 'iteration')} of {told.get('outer', 'none')} took proposals"
+    if "gave_up" not in told:
+        return [f"{what}; they led to the tolerance."]
+    return [
+        f"{what}, then they were given up: {ended(told['gave_up'])}",
+        f"The solver's own method then took {counted(told.get('base_iterations', 0), 'iteration')}.",
+    ]
+
+
 def _why_nobody(record: Record) -> str:
+    notes = record.get("solver_notes", {})
+    if "left_out" in notes:
+        return _LEFT_OUT.get(notes["left_out"], "{} was left out").format("the surrogate")
     if record["mode"] == "off":
         return "the mode is off"
     left_out: Mapping[str, str] = record.get("left_out", {})

@@ -96,6 +96,11 @@ def test_the_ledger_tells_all_and_its_decisions_can_be_repeated(tmp_path: Path) 
     assert all(not note["preconditioner"]["probe"]["linear"] for note in asked)
     first = WORLD.bcast(read_ledger(folder / "0") if WORLD.rank == 0 else None)
     assert next(record["event"] for record in first if record["kind"] == "governor") == "switched off"
+    if WORLD.rank == 0:
+        told = [cosolve.explain(folder / "0", step) for step in range(12)]
+        assert sum("then they were given up" in text for text in told) == len(asked)
+        assert "the governor measured the cost without the surrogate" in told[0]
+        assert "the governor had switched the surrogate off" in told[-1]
     # The noise differs from run to run, so iterations may, but not who was asked.
     plans = [[s["solver_notes"]["plan"] for s in run if s["kind"] == "step"] for run in (first, records)]
     assert plans[0] == plans[1]
