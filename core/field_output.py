@@ -135,6 +135,8 @@ def _gathered(
     first = np.ones(len(points), dtype=bool)
     if points.shape[1] == 3:
         # The third column of a mixed space is the index of the field: the report shows the first one.
+        if not np.array_equal(points[:, 2], np.rint(points[:, 2])):
+            return None  # it is a third coordinate
         first = points[:, 2] == points[:, 2].min()
     elif points.shape[1] != 2:
         return None

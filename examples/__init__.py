@@ -34,6 +34,7 @@ def cosolve_problems() -> list[Entry]:
         cylinder_entries,
         embedded_entries,
         brusselator_entries,
+        preconditioning_entries,
     )
     return [entry for part in parts for entry in part.PROBLEMS]
 

@@ -58,3 +58,9 @@ class CantileverContract(_SmallProblemContract):
 
     options: ClassVar[dict[str, Any]] = {"nx": 10, "ny": 2, "load": 0.3}
     restored_rtol = 1e-5  # the Jacobian of the last solve is used again
+
+
+class LensContract(_SmallProblemContract):
+    """Some hundred unknowns."""
+
+    options: ClassVar[dict[str, Any]] = {"points": 8, "wavenumber": 5.0}

@@ -39,6 +39,7 @@ class CoarseSpace(Surrogate):
         size: Modes that are kept, at most.
         basis: Trained modes as rows, owned values of each rank, shape `(modes, n_owned)`; need not be orthogonal.
             `slow_modes` trains some.
+        trains: Whether `bind` trains `size` modes for the operator of then, by `slow_modes`.
         learns: Whether solutions join the space while there is room.
 
     Attributes:
@@ -52,12 +53,14 @@ class CoarseSpace(Surrogate):
     collective: ClassVar[bool] = True
     predict_keeps_memory: ClassVar[bool] = True
 
-    def __init__(self, size: int = 40, basis: Array | None = None, *, learns: bool = True) -> None:
+    def __init__(
+        self, size: int = 40, basis: Array | None = None, *, trains: bool = False, learns: bool = True
+    ) -> None:
         if size < 1:
             raise BadInputError(f"coarse_space keeps at least one mode, got size = {size!r}")
         if basis is not None and np.ndim(basis) != 2:
             raise BadInputError(f"the basis must have shape (modes, n_owned), got {np.shape(basis)}")
-        self.size, self.learns = size, learns
+        self.size, self.trains, self.learns = size, trains, learns
         self.basis: Array = np.zeros((0, 0))
         self._given = None if basis is None else np.asarray(basis, dtype=np.float64)
         self._learnt: list[Array] = []
@@ -84,6 +87,8 @@ class CoarseSpace(Surrogate):
         self._solver = solver
         if self.basis.shape[1] != solver.n_owned:
             self.basis = np.zeros((0, solver.n_owned))
+        if self.trains and not len(self.basis) and self._given is None:
+            self._given = slow_modes(solver, self.size)
         for mode in () if self._given is None else self._given[: self.size]:
             self._join(mode)
         self._given, self._state = None, -1

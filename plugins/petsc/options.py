@@ -42,8 +42,10 @@ class CoarseSpaceOptions(Options):
 
     Attributes:
         size: Modes that are kept, at most.
+        trains: Whether modes are trained when the solver is known, for its operator of then: see `slow_modes`.
         learns: Whether solutions join the space while there is room.
     """
 
     size: Count = 40
+    trains: bool = False
     learns: bool = True
