@@ -80,9 +80,10 @@ class LensProblem(Problem):
 
         def rows(lens: Array) -> tuple[Array, Array, Array]:
             weight = self.options.wavenumber**2 * (1.0 + 0.5 * mesh.bump(lens, 0.15))
-            part = (mesh.stiffness - mesh.mass(weight))[start:stop].tocsr()
-            part.sort_indices()
-            return part.indptr.astype(PETSc.IntType), part.indices.astype(PETSc.IntType), part.data
+            whole = mesh.operator(weight)
+            first, last = whole.indptr[start], whole.indptr[stop]
+            pointers = (whole.indptr[start : stop + 1] - first).astype(PETSc.IntType)
+            return pointers, whole.indices[first:last].astype(PETSc.IntType), whole.data[first:last]
 
         matrix = PETSc.Mat().createAIJ(((mine, size), (mine, size)), csr=rows(self.parameters["lens"]), comm=raw)
 

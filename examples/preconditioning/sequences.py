@@ -187,17 +187,17 @@ class Helmholtz3D(Sequence):
     def __init__(self, points: int, k: float, random: np.random.Generator) -> None:
         self._mesh, self._k = Tetrahedra(points, random), k
         self.places = self._mesh.places
-        super().__init__(self._mesh.stiffness - self._mesh.mass(np.full(len(self._mesh.bump(np.zeros(3), 1.0)), k**2)))
+        super().__init__(self._mesh.operator(np.full(self._mesh.elements, k**2)))
 
     def set_for_training(self, random: np.random.Generator) -> None:
         """Set the operator of a mean lens."""
         lenses = [self._mesh.bump(random.uniform(0.2, 0.8, 3), 0.15) for _ in range(64)]
-        self._fill(self._mesh.stiffness - self._mesh.mass(self._k**2 * (1.0 + 0.5 * np.mean(lenses, axis=0))))
+        self._fill(self._mesh.operator(self._k**2 * (1.0 + 0.5 * np.mean(lenses, axis=0))))
 
     def set(self, random: np.random.Generator) -> None:
         """Draw lens and source."""
         lens = 1.0 + 0.5 * self._mesh.bump(random.uniform(0.2, 0.8, 3), 0.15)
-        self._fill(self._mesh.stiffness - self._mesh.mass(self._k**2 * lens))
+        self._fill(self._mesh.operator(self._k**2 * lens))
         source = random.uniform(0.2, 0.8, 3)
         self.b.array[:] = np.exp(-((self.places - source) ** 2).sum(1) / (2.0 * 0.05**2))
 

@@ -34,25 +34,41 @@ class Tetrahedra:
         edges = places[corners[:, 1:]] - places[corners[:, :1]]
         volumes = np.abs(np.linalg.det(edges)) / 6.0
         good = volumes > _FLAT * volumes.mean()
-        corners, edges, self._volumes = corners[good], edges[good], volumes[good]
+        corners, edges, volumes = corners[good], edges[good], volumes[good]
         gradients = np.linalg.inv(edges).transpose(0, 2, 1)
         gradients = np.concatenate([-gradients.sum(1, keepdims=True), gradients], 1)
-        self._rows, self._columns = np.repeat(corners, 4, 1).ravel(), np.tile(corners, (1, 4)).ravel()
-        self._count, self._free = len(places), np.flatnonzero(inner.all(1))
+        free = np.flatnonzero(inner.all(1))
+        number = np.full(len(places), -1)
+        number[free] = np.arange(len(free))
         self._centres = places[corners].mean(1)
-        self.places: Array = places[self._free]
-        self.stiffness = self._assembled(np.einsum("tij,tkj->tik", gradients, gradients), self._volumes)
+        self.places: Array = places[free]
+        rows, columns = number[np.repeat(corners, 4, 1).ravel()], number[np.tile(corners, (1, 4)).ravel()]
+        inside = (rows >= 0) & (columns >= 0)
+        rows, columns = rows[inside], columns[inside]
+        values = (np.einsum("tij,tkj->tik", gradients, gradients) * volumes[:, None, None]).ravel()[inside]
+        self.stiffness = sp.coo_matrix((values, (rows, columns)), (len(free), len(free))).tocsr()
+        self.stiffness.sort_indices()
+        # From a weight of each element to the stored values of its mass matrix, which has the pattern of the stiffness.
+        order = self.stiffness.copy()
+        order.data = np.arange(order.nnz, dtype=np.float64)
+        entries = np.asarray(order[rows, columns]).ravel().astype(np.int64)
+        block = (np.ones((4, 4)) + np.eye(4)) / 20.0
+        masses = (block[None] * volumes[:, None, None]).ravel()[inside]
+        elements = np.repeat(np.arange(len(corners)), 16)[inside]
+        self._weighing = sp.coo_matrix((masses, (entries, elements)), (order.nnz, len(corners))).tocsr()
 
-    def mass(self, weight: Array) -> Any:
-        """Return the mass matrix of a weight for each element."""
-        return self._assembled(np.broadcast_to((np.ones((4, 4)) + np.eye(4)) / 20.0, (1, 4, 4)), self._volumes * weight)
+    @property
+    def elements(self) -> int:
+        """Number of tetrahedra."""
+        return len(self._centres)
+
+    def operator(self, weight: Array) -> Any:
+        """Return stiffness less the mass matrix of a weight for each element, with the stiffness's pattern."""
+        pattern = self.stiffness
+        values = pattern.data - self._weighing @ weight
+        return sp.csr_matrix((values, pattern.indices, pattern.indptr), pattern.shape)
 
     def bump(self, centre: Array, width: float) -> Array:
         """Return a Gaussian at the middle of each element."""
         values: Array = np.exp(-((self._centres - centre) ** 2).sum(1) / (2.0 * width**2))
         return values
-
-    def _assembled(self, blocks: Array, sizes: Array) -> Any:
-        values = (blocks * sizes[:, None, None]).ravel()
-        whole = sp.coo_matrix((values, (self._rows, self._columns)), (self._count, self._count)).tocsr()
-        return whole[self._free][:, self._free].tocsr()
