@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -23,7 +23,7 @@ from cosolve.core.model_card import ModelCard
 from cosolve.core.options import Options
 from cosolve.core.progress import Progress
 from cosolve.core.surrogate import StoredSurrogate
-from cosolve.core.training_data import TrainingData, generate, split
+from cosolve.core.training_data import TrainingData, generate, rejected_steps, split
 from cosolve.core.trajectory import Trajectory, fingerprint
 from pydantic import Field
 
@@ -41,6 +41,7 @@ class TrainingSettings(Options):
         budget_minutes: CPU minutes for data and training together; runs that are read from `data` are charged, too.
         data_share: Largest share of the budget that the data may take.
         seed: Seed of drawing, splitting and fitting.
+        from_ledger: Folder of a run whose rejected proposals become further training steps; empty for none.
         surrogate: Registered name of what to train; empty for the problem's own choice.
         options: Options of that surrogate and of its fit, checked by the problem.
     """
@@ -53,6 +54,7 @@ class TrainingSettings(Options):
     budget_minutes: float = Field(default=15.0, gt=0.0)
     data_share: float = Field(default=0.7, gt=0.0, lt=1.0)
     seed: int = Field(default=0, ge=0)
+    from_ledger: str = ""
     surrogate: str = ""
     options: dict[str, Any] = Field(default_factory=dict)
 
@@ -256,6 +258,9 @@ def train_on_trajectories(
     budget = Budget(60.0 * settings.budget_minutes)
     runs = generate(problem, settings, budget, lambda share, text: progress(settings.data_share * share, text))
     data = split([run.trajectory for run in runs], settings.validation_share, settings.test_share, settings.seed)
+    rejected = rejected_steps(Path(settings.from_ledger), data.training[0]) if settings.from_ledger else ()
+    # For training alone: the held-back runs stay what they were, so that figures compare with and without.
+    data = replace(data, training=(*data.training, *rejected))
     before = time.process_time()
     fitted = problem.fit_surrogate(
         data,
@@ -286,7 +291,12 @@ def train_on_trajectories(
     return TrainingReport(
         path=output,
         card=card,
-        runs={"training": len(data.training), "validation": len(data.validation), "test": len(data.test)},
+        runs={
+            "training": len(data.training) - len(rejected),
+            "validation": len(data.validation),
+            "test": len(data.test),
+            **({"rejected steps": len(rejected)} if rejected else {}),
+        },
         reused=sum(run.reused for run in runs),
         notes={"budget_seconds": budget.seconds, "spent_seconds": budget.spent},
     )

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from cosolve.core.errors import BadInputError, OutputError
+from cosolve.core.rejected import read_rejected
 from cosolve.core.trajectory import Trajectory
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
@@ -155,6 +156,50 @@ def generate(
             "give a larger `budget_minutes` or shorter runs"
         )
     return list(runs.values())
+
+
+def rejected_steps(run: Path, like: Trajectory) -> tuple[Trajectory, ...]:
+    """Return the steps in which a run on one rank rejected a proposal: from the state to the solver's answer.
+
+    Args:
+        run: Output folder of the run.
+        like: A training run of the same problem: says the number of values and the names of the parameters.
+
+    Raises:
+        BadInputError: There are no rejected proposals, they are those of several ranks, or they belong to another
+            problem; says what to do.
+    """
+    folder = run / "rejected"
+    if not run.is_dir() or not any(folder.glob("batch-*.safetensors")):
+        raise BadInputError(
+            f"training.from_ledger: expected the folder of a run with rejected proposals, found none in {folder}; give "
+            "the folder of another run, or raise its output.rejected_limit."
+        )
+    if any(not path.name.endswith(".rank-0000.safetensors") for path in folder.glob("batch-*.safetensors")):
+        raise BadInputError(
+            f"training.from_ledger: the run {run} was made on several ranks, each of which kept its own values; "
+            "expected a run on one rank: repeat it without mpirun."
+        )
+    found: list[Trajectory] = []
+    width = like.states.shape[1]
+    try:
+        for sample, arrays in read_rejected(folder):
+            state, answer, parameters = arrays["state"], arrays["answer"], dict(sample["parameters"])
+            missing = sorted(set(like.parameters) - set(parameters))
+            if state.shape != (width,) or missing:
+                why = f"lacks the parameters {', '.join(missing)}" if missing else f"has {state.size} values"
+                raise BadInputError(
+                    f"training.from_ledger: step {sample['step']} of {run} {why}, expected {width} values and the "
+                    f"parameters {', '.join(sorted(like.parameters)) or 'none'}; give a run of this very problem."
+                )
+            if sample["dt"] > 0.0:
+                times = np.array([sample["t"], sample["t"] + sample["dt"]])
+                found.append(Trajectory(times, np.stack([state, answer]), parameters))
+    except (SafetensorError, OSError, KeyError, ValueError) as error:
+        raise BadInputError(f"training.from_ledger: {folder} cannot be read ({error}); give another run.") from error
+    if not found:
+        raise BadInputError(f"training.from_ledger: {run} has rejected steady solves only, and steps are needed.")
+    return tuple(found)
 
 
 def write_run(path: Path, run: StoredRun) -> None:

@@ -124,6 +124,8 @@ def page(bench: Mapping[str, Any], file_name: str, full: Mapping[str, Any] | Non
     lines += [f"$ {command} --quick --json {name}.json"]
     lines += [] if full is None else [f"$ {command} --json {name}{FULL}"]
     lines += ["```", "", "## Figures", ""]
+    picture = f"{name}.png"
+    lines += [f"![{name}]({picture})", ""] if (FOLDER / picture).is_file() else []
     lines += metrics_table(bench.get("metrics", {}), bench.get("targets", {}), full and full.get("metrics", {}))
     notes = bench.get("notes", [])
     if notes:

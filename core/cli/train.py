@@ -24,6 +24,7 @@ EXAMPLES = """\b
 Examples:
   cosolve train examples/heat/case.toml
   cosolve train case.toml --seed 1 --budget-minutes 5 --output runs/models/mine.safetensors
+  cosolve train case.toml --from-ledger runs/plate
   cosolve train branching --instances fleet --out fleet.safetensors --minutes 30
 
 \b
@@ -49,6 +50,11 @@ Use the model in a case:  [[surrogate]]  model = "runs/models/mine.safetensors\"
     type=click.Path(path_type=Path),
     help="Same as --set problem.instances=...: a folder of instances, for problems that train on files.",
 )
+@click.option(
+    "--from-ledger",
+    type=click.Path(path_type=Path),
+    help="Same as --set training.from_ledger=...: a run whose rejected proposals are trained on, too.",
+)
 @click.option("--set", "assignments", multiple=True, metavar="TABLE.KEY=VALUE", help="Set any option; repeatable.")
 @verbose_option
 @click.pass_context
@@ -60,6 +66,7 @@ def train(
     runs: int | None,
     budget_minutes: float | None,
     instances: Path | None,
+    from_ledger: Path | None,
     assignments: tuple[str, ...],
     verbose: int,
 ) -> None:
@@ -90,6 +97,7 @@ def train(
         "training.seed": seed,
         "training.runs": runs,
         "training.budget_minutes": budget_minutes,
+        "training.from_ledger": from_ledger and str(from_ledger.absolute()),
         "problem.instances": instances and str(instances.absolute()),
     }
     values: dict[str, Any] = {key: value for key, value in direct.items() if value is not None}

@@ -108,6 +108,8 @@ def train_basis_surrogate(
                 epochs=options.epochs,
                 batch=options.batch,
                 learning_rate=options.learning_rate,
+                optimiser=options.optimiser,
+                clip=options.clip,
                 polish=options.polish,
                 seed=seed + member,
                 seconds=seconds * share,

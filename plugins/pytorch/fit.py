@@ -1,4 +1,4 @@
-"""One training loop for all networks of this plugin: Adam, early stop on unseen runs, an optional polish, a budget."""
+"""One training loop for all networks of this plugin: early stop on unseen runs, an optional polish, a budget."""
 
 from __future__ import annotations
 
@@ -7,14 +7,18 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 import torch
 from cosolve.core.errors import NotConvergedError
+from cosolve.plugins.pytorch.lion import Lion
 from torch import Tensor, nn
 
 Forward: TypeAlias = Callable[..., Tensor]
 Loss: TypeAlias = Callable[[Tensor, Tensor], Tensor]
+
+_DIVERGENCES = 3
+"""So often a quarter of the learning rate is tried."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,10 +28,13 @@ class FitSettings:
     Attributes:
         epochs: Most epochs.
         batch: Samples in a batch.
-        learning_rate: Of Adam at the start; halved whenever the validation loss stood still for `patience` epochs.
+        learning_rate: At the start; halved whenever the validation loss stood still for `patience` epochs. Lion wants
+            a third to a tenth of AdamW's.
         patience: See `learning_rate`.
         halvings: After so many halvings the fit stops.
         weight_decay: Decoupled weight decay.
+        optimiser: `adamw`, `lion`, or `lbfgs`, which takes all samples at once, 20 iterations an epoch.
+        clip: Largest norm of the gradient.
         polish: Rounds of 20 L-BFGS iterations on all samples after Adam.
         seed: Of the order of the samples.
         seconds: CPU seconds that the fit may take.
@@ -39,6 +46,8 @@ class FitSettings:
     patience: int = 25
     halvings: int = 7
     weight_decay: float = 0.0
+    optimiser: Literal["adamw", "lion", "lbfgs"] = "adamw"
+    clip: float = 10.0
     polish: int = 0
     seed: int = 0
     seconds: float = math.inf
@@ -98,13 +107,15 @@ def fit_network(
         progress: Told the share of the epochs or of the budget that is done.
 
     Raises:
-        NotConvergedError: The validation loss is not finite from the start.
+        NotConvergedError: The validation loss is not finite from the start, or the loss diverges with the learning rate
+            and three smaller ones; says what to try. The network has the best weights that were found.
     """
     start = time.process_time()
     run: Forward = forward or network
     generator = torch.Generator().manual_seed(settings.seed)
     count = len(training[-1])
-    optimiser = torch.optim.AdamW(network.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
+    rate, divergences = settings.learning_rate, 0
+    optimiser = _optimiser(network, settings, rate)
 
     def measure(samples: Sequence[Tensor]) -> float:
         with torch.no_grad():
@@ -123,18 +134,34 @@ def fit_network(
             "the training cannot start: the validation loss is NaN or infinite at the first weights. "
             "Look for NaN in the training runs, or for a feature of huge size."
         )
-    for epoch in range(1, settings.epochs + 1):
+    for epoch in range(1, settings.epochs + 1) if settings.optimiser != "lbfgs" else ():
         network.train()
+        finite = True
         order = torch.randperm(count, generator=generator).to(training[-1].device)
         for index in torch.split(order, settings.batch):
             optimiser.zero_grad(set_to_none=True)
             value = loss(run(*(sample[index] for sample in training[:-1])), training[-1][index])
+            finite = math.isfinite(float(value.detach()))
+            if not finite:
+                break
             value.backward()  # type: ignore[no-untyped-call]  # torch does not annotate it
-            nn.utils.clip_grad_norm_(network.parameters(), 10.0)
+            nn.utils.clip_grad_norm_(network.parameters(), settings.clip)
             optimiser.step()
         network.eval()
-        current = measure(validation)
-        if current < best * (1.0 - 1e-4):
+        current = measure(validation) if finite else math.nan
+        if not math.isfinite(current):
+            network.load_state_dict(best_weights)
+            divergences += 1
+            if divergences > _DIVERGENCES:
+                raise NotConvergedError(
+                    f"the training diverges: the loss became NaN or infinite with the learning rates "
+                    f"{settings.learning_rate:.2g} to {rate:.2g}; try {rate / 10:.2g}, or a smaller `clip`. The best "
+                    f"weights so far are kept (validation loss {best:.3e})."
+                )
+            rate /= 4.0
+            # Its momentum is as infinite as the gradient was.
+            optimiser = _optimiser(network, settings, rate)
+        elif current < best * (1.0 - 1e-4):
             best, best_weights, best_epoch = current, _weights(network), epoch
         elif epoch - best_epoch >= settings.patience:
             halvings, best_epoch = halvings + 1, epoch
@@ -149,18 +176,27 @@ def fit_network(
             stopped_by = "standstill" if halvings >= settings.halvings else "budget"
             break
     network.load_state_dict(best_weights)
-    for _ in range(settings.polish):
+    for _ in range(settings.epochs if settings.optimiser == "lbfgs" else settings.polish):
         if time.process_time() - start > settings.seconds:
             stopped_by = "budget"
             break
         _polish(network, training, run, loss)
         current = measure(validation)
         if not current < best:
+            stopped_by = "standstill" if settings.optimiser == "lbfgs" else stopped_by
             break
+        epoch += settings.optimiser == "lbfgs"
         best, best_weights = current, _weights(network)
     network.load_state_dict(best_weights)
     network.eval()
     return FitResult(measure(training), best, epoch, time.process_time() - start, stopped_by)
+
+
+def _optimiser(network: nn.Module, settings: FitSettings, rate: float) -> torch.optim.Optimizer:
+    trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    if settings.optimiser == "lion":
+        return Lion(trained, rate, weight_decay=settings.weight_decay)
+    return torch.optim.AdamW(trained, rate, weight_decay=settings.weight_decay)
 
 
 def _weights(network: nn.Module) -> dict[str, Tensor]:

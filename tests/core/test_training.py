@@ -15,9 +15,10 @@ from cosolve.core.errors import BadInputError, OutputError
 from cosolve.core.model_file import load_card
 from cosolve.core.prediction import Prediction
 from cosolve.core.query import Query
+from cosolve.core.rejected import RejectedProposals
 from cosolve.core.surrogate import StoredSurrogate
 from cosolve.core.training import Budget, Fitted, TrainingReport, TrainingSettings, train
-from cosolve.core.training_data import TrainingData, generate, read_run, run_key, split
+from cosolve.core.training_data import TrainingData, generate, read_run, rejected_steps, run_key, split
 from cosolve.core.trajectory import Trajectory
 from hypothesis import given
 from hypothesis import strategies as st
@@ -244,3 +245,57 @@ def test_a_problem_that_cannot_be_trained_says_what_it_lacks() -> None:
 def test_kicks_must_fit_the_run() -> None:
     with pytest.raises(BadInputError, match=r"kicks need the shape \(1, 3\), found \(2, 3\)"):
         Trajectory(np.arange(2.0), np.zeros((2, 3)), kicks=np.zeros((2, 3)))
+
+
+def leave_rejections(folder: Path, parameters: Mapping[str, Any], *, rank: int = 0, width: int = 4) -> None:
+    kept = RejectedProposals(folder / "rejected", rank, 8)
+    kept.fit_to(8 * width)
+    for step in range(2):
+        query = Query(np.full(width, 2.0), 0.1 * step, 0.1, step=step, parameters=parameters)
+        kept.earn(1.0)
+        kept.add(query, "factor", np.zeros(width), np.full(width, 1.5))
+    kept.flush()
+
+
+class DecayByHand(Decay):
+    """Its runs have a scalar parameter alone, as a ledger keeps."""
+
+    def draw_training_run(self, seed: int, index: int) -> Mapping[str, Any]:
+        return {"k": super().draw_training_run(seed, index)["k"]}
+
+
+def test_rejected_proposals_of_a_run_are_trained_on(tmp_path: Path) -> None:
+    leave_rejections(tmp_path / "run", {"k": 1.5})
+    factors, reports = [], []
+    for ledger in ("", str(tmp_path / "run")):
+        settings = TrainingSettings(
+            output=str(tmp_path / f"m{len(factors)}.safetensors"),
+            data=str(tmp_path / "data"),
+            runs=5,
+            from_ledger=ledger,
+        )
+        reports.append(train(DecayByHand(), settings, lambda share, text: None))
+        factors.append(load_card(reports[-1].path))
+    assert reports[0].runs["training"] == reports[1].runs["training"]
+    assert reports[1].runs["rejected steps"] == 2
+    assert "rejected steps" not in reports[0].runs
+    assert factors[0].data_sha256 != factors[1].data_sha256
+
+
+def test_a_ledger_that_cannot_be_trained_on_is_refused_in_a_sentence(tmp_path: Path) -> None:
+    like = DecayByHand().training_run({"k": 1.0})
+    with pytest.raises(BadInputError, match=r"found none in .*nowhere"):
+        rejected_steps(tmp_path / "nowhere", like)
+    leave_rejections(tmp_path / "other", {"q": 1.0})
+    with pytest.raises(BadInputError, match="lacks the parameters k, expected 4 values"):
+        rejected_steps(tmp_path / "other", like)
+    leave_rejections(tmp_path / "wide", {"k": 1.0}, width=7)
+    with pytest.raises(BadInputError, match="has 7 values, expected 4 values"):
+        rejected_steps(tmp_path / "wide", like)
+    leave_rejections(tmp_path / "ranks", {"k": 1.0})
+    leave_rejections(tmp_path / "ranks", {"k": 1.0}, rank=1)
+    with pytest.raises(BadInputError, match="made on several ranks"):
+        rejected_steps(tmp_path / "ranks", like)
+    (next((tmp_path / "wide" / "rejected").iterdir())).write_bytes(b"torn")
+    with pytest.raises(BadInputError, match="cannot be read"):
+        rejected_steps(tmp_path / "wide", like)
