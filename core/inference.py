@@ -2,6 +2,9 @@
 
 The plan is plain logic over numbers, so that `cosolve doctor` can print it and tests need no GPU. `NodeLeader` carries
 a question to the leader of a node and its answer back, and never leaves a rank waiting for one that failed.
+
+Questions and answers are pickled as mpi4py pickles any object: in memory, from rank to rank of one run. Nothing that
+comes from a file or from outside the run is ever unpickled.
 """
 
 from __future__ import annotations

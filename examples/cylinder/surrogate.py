@@ -25,7 +25,7 @@ from cosolve.examples.cylinder.options import acceleration, mean_speed
 from cosolve.examples.cylinder.solver import ChannelSolver
 from cosolve.examples.cylinder.state import Layout
 from cosolve.plugins.pytorch.coefficient_network import CoefficientNetwork
-from cosolve.plugins.pytorch.placement import limit_threads
+from cosolve.plugins.pytorch.placement import SharedInference, limit_threads
 from cosolve.plugins.pytorch.stored import above, check_sizes, compact, load_exactly
 
 _MATCH = 1e-7
@@ -61,7 +61,7 @@ def drive(parameters: Mapping[str, Any], t_end: float) -> FloatArray:
     return np.array([mean_speed(parameters, t_end), acceleration(parameters, t_end)])
 
 
-class CylinderSurrogate(StoredSurrogate):
+class CylinderSurrogate(SharedInference, StoredSurrogate):
     """Proposes the next state from the inflow and from the coefficients of the last velocity and of its last change.
 
     What the network sees of both are least-squares coefficients, for which the ranks add one short vector:
@@ -82,6 +82,7 @@ class CylinderSurrogate(StoredSurrogate):
 
     def __init__(self, side: int, modes: Array, scales: Array, network: CoefficientNetwork) -> None:
         limit_threads()
+        SharedInference.__init__(self)
         self.side, self.modes, self.scales = side, modes, np.asarray(scales, dtype=np.float64)
         self.network = network.eval()
         self._comm: Communicator = SerialCommunicator()
@@ -107,6 +108,7 @@ class CylinderSurrogate(StoredSurrogate):
     ) -> None:
         """Take the rows of the modes at the owned points (collective over `comm`)."""
         self._comm = comm or SerialCommunicator()
+        self.lead(self._comm, self.network)
         nodes, pressure_nodes = nodes_of(self.side)
         at, pressure_at = order_at(nodes, points), order_at(pressure_nodes, pressure_points)
         n, m = len(nodes), len(pressure_nodes)
@@ -138,10 +140,13 @@ class CylinderSurrogate(StoredSurrogate):
                 f"{self.name!r} was bound to states of {self._layout.size} values, the query has {len(query.state)}"
             )
         features = self.features(query)
-        with torch.inference_mode():
-            coefficients = self.network(torch.from_numpy(features)).numpy()
+        coefficients = self.inferred(lambda: self._coefficients(features))
         new = self._layout.new(query.state) + self._rows[0] + coefficients @ self._rows[1:]
         return Prediction(self._layout.after(query.state, new))
+
+    def _coefficients(self, features: FloatArray) -> FloatArray:
+        with torch.inference_mode():
+            return np.asarray(self.network(torch.from_numpy(features)).numpy(), dtype=np.float64)
 
     def features(self, query: Query) -> FloatArray:
         """Return what the network sees (collective): inflow, coefficients of velocity and of its last change."""

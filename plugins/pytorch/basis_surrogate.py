@@ -19,13 +19,13 @@ from cosolve.plugins.pytorch.basis import Basis, basis_from
 from cosolve.plugins.pytorch.coefficient_network import CoefficientNetwork
 from cosolve.plugins.pytorch.extrapolation import BASES, extrapolated, order_of, weights
 from cosolve.plugins.pytorch.features import FeatureMap
-from cosolve.plugins.pytorch.placement import limit_threads
+from cosolve.plugins.pytorch.placement import SharedInference, limit_threads
 from cosolve.plugins.pytorch.stored import above, below, check_sizes, compact, load_exactly
 
 Float64 = npt.NDArray[np.float64]
 
 
-class BasisSurrogate(StoredSurrogate):
+class BasisSurrogate(SharedInference, StoredSurrogate):
     """Proposes `base + sum_k c_k(features) phi_k` with a POD or trunk basis phi and a small network for c.
 
     The basis is known on a reference grid, on points or everywhere (see `basis`), and is evaluated once at the values
@@ -74,6 +74,7 @@ class BasisSurrogate(StoredSurrogate):
                 f"the query gives {features.size}"
             )
         limit_threads()
+        SharedInference.__init__(self)
         self.basis, self.network, self.features = basis, network.eval(), features
         self.base, self.scale, self.shared = base, scale, shared
         first = 1 if shared else 1 + self.seen
@@ -102,6 +103,7 @@ class BasisSurrogate(StoredSurrogate):
     def place(self, coordinates: Array, comm: Communicator | None = None) -> None:
         """Evaluate the basis at `coordinates` of shape `(n_owned, d)` (collective over `comm`)."""
         self._comm = comm or SerialCommunicator()
+        self.lead(self._comm, self.network)
         self._rows = self.basis.at(coordinates)
         seen = self._rows[self._state_rows]
         gram = self._sum(seen @ seen.T)
@@ -123,8 +125,7 @@ class BasisSurrogate(StoredSurrogate):
             return Prediction(extrapolated(query, self._order).astype(query.state.dtype), notes={"base_only": True})
         state, change = self._coefficients(query, rows)
         features = torch.from_numpy(self._features(query, state, change))
-        with torch.inference_mode():
-            members = self.network.members(features).numpy()
+        members = self.inferred(lambda: self._members(features))
         # One product with all rows: it reads the basis once, which is what a proposal costs.
         weight = np.zeros(self.basis.size)
         weight[self._answer_rows] = members.mean(axis=0)
@@ -139,6 +140,10 @@ class BasisSurrogate(StoredSurrogate):
         if len(members) > 1:
             uncertainty = float(np.linalg.norm(members.std(axis=0, ddof=1))) / self.scale
         return Prediction(value.astype(query.state.dtype, copy=False), uncertainty=uncertainty)
+
+    def _members(self, features: torch.Tensor) -> Float64:
+        with torch.inference_mode():
+            return np.asarray(self.network.members(features).numpy(), dtype=np.float64)
 
     def _has_history(self, query: Query) -> bool:
         return len(query.history) >= max(self._order, 1 if self.features.history_modes else 0)

@@ -19,12 +19,12 @@ from cosolve.core.surrogate import StoredSurrogate
 from cosolve.plugins.pytorch.bridge import DTYPES, to_numpy, to_torch
 from cosolve.plugins.pytorch.deeponet import DeepONet
 from cosolve.plugins.pytorch.features import FeatureMap
-from cosolve.plugins.pytorch.placement import default_device, limit_threads, place
+from cosolve.plugins.pytorch.placement import SharedInference, default_device, limit_threads
 from cosolve.plugins.pytorch.stored import above, check_sizes, load_exactly
 from torch import Tensor
 
 
-class DeepONetSurrogate(StoredSurrogate):
+class DeepONetSurrogate(SharedInference, StoredSurrogate):
     """Proposes `state + G(state at sensors, features)(y)` (or `G` alone) at the points y that this rank owns.
 
     A sensor reads the nearest value of the whole mesh: exact where the sensors are nodes, of first order else, and
@@ -60,7 +60,7 @@ class DeepONetSurrogate(StoredSurrogate):
                 f"{features.size} features are given"
             )
         limit_threads()
-        self.device = place(device)
+        SharedInference.__init__(self, device)
         self.model, self.features = model.to(self.device).eval(), features
         self.residual, self.reach = residual, reach
         self.dtype = model.bias.dtype
@@ -84,6 +84,7 @@ class DeepONetSurrogate(StoredSurrogate):
     def place(self, coordinates: Array, comm: Communicator | None = None) -> None:
         """Do the same for `coordinates` of shape `(n_owned, d)` (collective over `comm`)."""
         self._comm = comm or SerialCommunicator()
+        self.lead(self._comm, self.model)
         points = np.asarray(coordinates, dtype=np.float64).reshape(-1, self.sensors.shape[1])
         nearest = np.zeros(len(self.sensors), dtype=np.intp)
         distance = np.full(len(self.sensors), np.inf)
@@ -124,16 +125,25 @@ class DeepONetSurrogate(StoredSurrogate):
         local[self._mine] = values[self._read]
         return self._sum(local)
 
-    def _inputs(self, query: Query, count: CopyCount) -> Tensor:
+    def _seen(self, query: Query) -> npt.NDArray[np.float64]:
+        """Return what the branch sees, the same on every rank (collective)."""
         features = self.features(query.parameters, query.t_end, query.dt, (), ())
-        values = np.concatenate([self._at_sensors(query.state), features])
-        return to_torch(values, self.dtype, self.device, count)[None]
+        return np.concatenate([self._at_sensors(query.state), features])
+
+    def _inputs(self, query: Query, count: CopyCount) -> Tensor:
+        return to_torch(self._seen(query), self.dtype, self.device, count)[None]
+
+    def _branch(self, seen: npt.NDArray[np.float64], count: CopyCount) -> Tensor:
+        inputs = to_torch(seen, self.dtype, self.device, count)[None]
+        branch: Tensor = self.model.branch(self.model.inputs(inputs))
+        return branch
 
     def _predict(self, query: Query) -> Prediction:
         count = CopyCount()
         trunk = self._placed()
+        seen = self._seen(query)
         with torch.inference_mode():
-            branch = self.model.branch(self.model.inputs(self._inputs(query, count)))
+            branch = self.inferred(lambda: self._branch(seen, count)).to(self.device)
             answer = to_numpy(self.model.combine(branch, trunk)[0], query.state.dtype, count)
         return Prediction(query.state + answer if self.residual else answer.copy(), notes=count.notes())
 

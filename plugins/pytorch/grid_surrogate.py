@@ -22,7 +22,7 @@ from cosolve.plugins.pytorch.bridge import DTYPES, to_numpy, to_torch
 from cosolve.plugins.pytorch.features import FeatureMap
 from cosolve.plugins.pytorch.layers import Normaliser
 from cosolve.plugins.pytorch.operators.grid_operator import GridOperator
-from cosolve.plugins.pytorch.placement import default_device, limit_threads, place
+from cosolve.plugins.pytorch.placement import SharedInference, default_device, limit_threads
 from cosolve.plugins.pytorch.stored import above, check_sizes, check_tensors, load_exactly
 from torch import Tensor, nn
 
@@ -49,7 +49,7 @@ class GridModel(nn.Module):
         return answer
 
 
-class GridSurrogate(StoredSurrogate):
+class GridSurrogate(SharedInference, StoredSurrogate):
     """Proposes `state + G(state, features)` (or `G` alone) with a network on a tensor grid.
 
     Each system derives its own surrogate, which names the network; see `cosolve.plugins.pytorch.operators`.
@@ -83,7 +83,7 @@ class GridSurrogate(StoredSurrogate):
         device: str = "cpu",
     ) -> None:
         limit_threads()
-        self.device = place(device)
+        SharedInference.__init__(self, device)
         self.model, self.features, self.residual = model.to(self.device).eval(), features, residual
         self.low, self.high = np.asarray(low, dtype=np.float64), np.asarray(high, dtype=np.float64)
         self.dtype = model.inputs.shift.dtype
@@ -106,6 +106,7 @@ class GridSurrogate(StoredSurrogate):
     def place(self, coordinates: Array, comm: Communicator | None = None) -> None:
         """Find the grid of `coordinates`, shape `(n_owned, d)` on each rank (collective over `comm`)."""
         self._comm = comm or SerialCommunicator()
+        self.lead(self._comm, self.model)
         coordinates = np.asarray(coordinates, dtype=np.float64)
         everyone = np.concatenate(self._comm.allgather(coordinates.reshape(-1, len(self.low))))
         axes = [distinct(everyone[:, k]) for k in range(everyone.shape[1])]
@@ -143,10 +144,13 @@ class GridSurrogate(StoredSurrogate):
     def _predict(self, query: Query) -> Prediction:
         count = CopyCount()
         field = self._whole(query.state)
-        with torch.inference_mode():
-            answer = self.model(*self._inputs(field, query, count))
-            change = to_numpy(answer, query.state.dtype, count).reshape(-1)[self._mine]
+        change = self.inferred(lambda: self._answer(field, query, count))[self._mine]
         return Prediction(query.state + change if self.residual else change, notes=count.notes())
+
+    def _answer(self, field: npt.NDArray[np.float64], query: Query, count: CopyCount) -> Array:
+        """Return the network's answer at all points of the grid, the same on every rank."""
+        with torch.inference_mode():
+            return to_numpy(self.model(*self._inputs(field, query, count)), query.state.dtype, count).reshape(-1)
 
     def _whole(self, local: Array) -> npt.NDArray[np.float64]:
         if self._mine is None:

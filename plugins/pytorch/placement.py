@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 import torch
+from cosolve.core.communicator import Communicator
 from cosolve.core.errors import BadInputError
-from cosolve.core.inference import Inference, InferencePlan, plan_of
+from cosolve.core.inference import Inference, InferencePlan, NodeLeader, checked_inference, plan_of
+
+Answer = TypeVar("Answer")
 
 _LOCAL_RANK = (
     "OMPI_COMM_WORLD_LOCAL_RANK",
@@ -60,6 +65,54 @@ def planned(mode: Inference, device: str) -> InferencePlan:
 def default_device() -> str:
     """Return the device of surrogates that are read from model files: `COSOLVE_TORCH_DEVICE`, else `cpu`."""
     return os.environ.get("COSOLVE_TORCH_DEVICE") or "cpu"
+
+
+def default_inference() -> Inference:
+    """Return who infers for surrogates from model files: `COSOLVE_TORCH_INFERENCE`, else `per_rank`.
+
+    Raises:
+        BadInputError: The variable holds another word.
+    """
+    return checked_inference(os.environ.get("COSOLVE_TORCH_INFERENCE") or "per_rank")
+
+
+class SharedInference:
+    """Mixed into a surrogate whose network sees the same on every rank: one rank of each node may answer for all.
+
+    With `inference = "node_leader"` the network of that rank alone goes to the device. What the ranks do with its
+    answer, rows of a basis or points of a grid, stays theirs.
+
+    Attributes:
+        inference: `per_rank` or `node_leader`; by default what `COSOLVE_TORCH_INFERENCE` says.
+    """
+
+    def __init__(self, device: str = "cpu", inference: str = "") -> None:
+        self.inference = checked_inference(inference) if inference else default_inference()
+        self._wanted = device
+        self._leader: NodeLeader | None = None
+        # The leader of a node is known when the surrogate is bound: until then nobody takes a device.
+        self.device = place("cpu" if self.inference == "node_leader" else device)
+
+    def lead(self, comm: Communicator, network: torch.nn.Module) -> None:
+        """Find the leader of the node, and put its network on the device (collective). Idempotent."""
+        if self.inference == "node_leader" and self._leader is None:
+            self._leader = NodeLeader(comm)
+            if self._leader.leads:
+                self.device = place(self._wanted)
+                network.to(self.device)
+
+    def inferred(self, work: Callable[[], Answer]) -> Answer:
+        """Return what `work` returns, done here or by the leader of the node (collective with a leader)."""
+        return work() if self._leader is None else self._leader.share(work)
+
+    def placement(self) -> Mapping[str, Any]:
+        """Return where this rank infers, for the ledger."""
+        return planned(self.inference, self._wanted).as_record()
+
+    def close(self) -> None:
+        """Free the node's communicator (collective). Idempotent."""
+        if self._leader is not None:
+            self._leader.close()
 
 
 def place(device: str) -> torch.device:
