@@ -20,6 +20,8 @@ from typing import Any, Final, NoReturn, TypeVar
 import numpy as np
 from cosolve.core.communicator import Communicator
 from cosolve.core.errors import InterruptedRunError, OutputError, RankFaultError
+from cosolve.core.fault_box import FaultBox as FaultBox
+from cosolve.core.fault_box import guard as guard
 
 T = TypeVar("T")
 
@@ -291,9 +293,12 @@ class Consensus:
         except BaseException as error:
             agreed = comm.agreed()
             if agreed is not None:  # by all ranks already, in a meeting inside fn
-                if error is agreed:
-                    raise
-                raise agreed from error
+                try:
+                    if error is agreed:
+                        raise
+                    raise agreed from error
+                finally:
+                    del agreed  # a frame that holds its own error lives until a garbage collection
             if not isinstance(error, _INTERRUPTIONS):
                 _LOGGER.debug("%s failed on rank %d at step %d", label, comm.rank, step, exc_info=True)
             comm._label, comm._step = label, step
@@ -341,48 +346,6 @@ class Consensus:
         if self._owned and not self._closed:
             self.comm.Free()
         self._closed = True
-
-
-class FaultBox:
-    """Keeps the first fault of library callbacks until it can be raised outside them."""
-
-    def __init__(self) -> None:
-        self.error: BaseException | None = None
-
-    def keep(self, error: BaseException) -> None:
-        """Keep `error` unless one is kept already: the first is the root cause."""
-        if self.error is None:
-            self.error = error
-
-    def raise_kept(self) -> None:
-        """Raise the kept fault and forget it; do nothing when there is none (not collective)."""
-        error, self.error = self.error, None
-        if error is not None:
-            raise error
-
-
-def guard(fn: Callable[..., T], box: FaultBox, poison: Callable[..., T]) -> Callable[..., T]:
-    """Wrap a library callback so that it never raises.
-
-    A fault is kept in `box` and `poison`, called with the same arguments, answers instead, typically by filling the
-    output with NaN: the library's own reductions then give the same reason on every rank. After a fault `fn` is not
-    called again until `box.raise_kept` has told it. Call that inside the `Consensus.run` that encloses the solve.
-
-    Args:
-        fn: The callback; must not communicate.
-        box: Where the fault is kept.
-        poison: What answers after a fault.
-    """
-
-    def guarded(*args: Any, **kwargs: Any) -> T:
-        if box.error is None:
-            try:
-                return fn(*args, **kwargs)
-            except BaseException as error:  # KeyboardInterrupt, too: a library's C frames must not be unwound
-                box.keep(error)
-        return poison(*args, **kwargs)
-
-    return guarded
 
 
 def rank_fault(label: str, rank: int, step: int, cause: str) -> RankFaultError:

@@ -157,7 +157,10 @@ class TsAttachment(Attachment):
             raise
         if self._ended is not None:
             ended, self._ended = self._ended, None
-            raise ended
+            try:
+                raise ended
+            finally:
+                del ended, vector
         reason = ts.getConvergedReason()
         if reason < 0 or self._failure:
             name = reason_of_ts(ts) + self._failure

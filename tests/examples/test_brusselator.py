@@ -55,6 +55,21 @@ def test_a_run_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
     np.testing.assert_allclose(result.value, whole.value, rtol=1e-10)
 
 
+def test_a_trained_patch_network_halves_the_newton_iterations_and_changes_no_answer() -> None:
+    pytest.importorskip("torch")
+    from cosolve.examples.brusselator.comparing import compare
+    from cosolve.examples.brusselator.options import BrusselatorOptions
+
+    found = compare(BrusselatorOptions(cells=32, seed=7, end_time=5.0), repeats=1)
+    classical, network = found["classical"], found["patch network"]
+    assert network.iterations <= 0.6 * classical.iterations
+    assert network.iterations < found["quadratic_extrapolation"].iterations
+    assert network.accepted + network.started >= 90
+    for one in found.values():
+        away = np.linalg.norm(one.value - classical.value) / np.linalg.norm(classical.value)
+        assert away <= 100 * 1e-4  # a hundred steps, each with an algebraic error of up to 1e-4
+
+
 def on_two_ranks(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     """`mpirun -n 2 cosolve run case.toml` with words for PETSc."""
     mpirun = shutil.which("mpirun")
