@@ -74,8 +74,8 @@ def compare(cells: int, count: int, training: int, seed: int) -> BenchReport:
             stack.callback(coupled.close)
             methods = [*rivals, ours, always, coupled]
             steps = sequence(solves, kind, count, random)
-            answers = _run(solves, methods, (ours, always), steps)
-            if kind == JUMPING:
+            answers = _run(solves, methods, (ours, always), steps, keep=kind == JUMPING)
+            if answers:
                 oracle = _oracle(solves, solver, steps, answers)
                 oracle_judged = len(steps)
         totals = {method.name: sum(method.seconds) for method in methods}
@@ -214,18 +214,20 @@ def _trained(solves: Solves, kind: str, solver: KspSolver, steps: list[Step]) ->
     return surrogate, time.process_time() - begin
 
 
-def _run(solves: Solves, methods: list[Method], joined: tuple[JoinedMethod, ...], steps: list[Step]) -> list[Array]:
-    """Solve each step by all methods in turn; return the answers."""
+def _run(
+    solves: Solves, methods: list[Method], joined: tuple[JoinedMethod, ...], steps: list[Step], *, keep: bool
+) -> list[Array]:
+    """Solve each step by all methods in turn; return the answers where they are to be kept."""
     answers = []
     for index, step in enumerate(steps):
         solves.set(step)
-        joined[0].solver.ksp.setUp()  # set-up of the multigrid: the same for all, not timed
+        joined[0].solver.ksp.getPC().setUp()  # set-up of the multigrid: the same for all, not timed
         turn = index % len(methods)  # who goes first changes
         for method in methods[turn:] + methods[:turn]:
             result = method.solve(_query(method.solver, step, index))
             if not result.converged:
                 raise cosolve.NotConvergedError(f"{method.name} did not converge: {result.reason}")
-            if method is joined[0]:
+            if keep and method is joined[0]:
                 answers.append(result.value)
         for one in joined:
             one.check()

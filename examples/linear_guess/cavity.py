@@ -42,14 +42,19 @@ class Cavity:
         self.matrix = compat.assemble_matrix(ufl.inner(ufl.grad(u), ufl.grad(v)) * ufl.dx)
         self._gradients = [compat.assemble_matrix(u.dx(k) * v * ufl.dx) for k in (0, 1)]
         mass = compat.assemble_matrix(u * v * ufl.dx)
-        self._lumped: Array = (mass * _ones(mass)).array.copy()
+        # Vectors that nobody destroys pile up: petsc4py frees what Python drops only when it is told to.
+        self._product = self.matrix.createVecLeft()
+        x = self.matrix.createVecRight()
+        x.set(1.0)
+        self._lumped = self._times(mass, x).copy()
+        x.destroy()
         self._mass = mass
         diffusion = compat.assemble_matrix((u * v / DT + VISCOSITY * ufl.inner(ufl.grad(u), ufl.grad(v))) * ufl.dx)
-        x, y = space.tabulate_dof_coordinates()[:, :2].T
-        self._walls = np.flatnonzero((x < 1e-9) | (x > 1.0 - 1e-9) | (y < 1e-9) | (y > 1.0 - 1e-9)).astype(np.int32)
-        lid = (y > 1.0 - 1e-9)[self._walls]
+        places = space.tabulate_dof_coordinates()[:, :2]
+        self._walls = np.flatnonzero(np.any((places < 1e-9) | (places > 1.0 - 1e-9), axis=1)).astype(np.int32)
+        along, height = places[self._walls].T
         # Regularised: at rest in both corners.
-        self._profile = np.where(lid, (1.0 - (2.0 * x[self._walls] - 1.0) ** 4) ** 2, 0.0)
+        self._profile = np.where(height > 1.0 - 1e-9, (1.0 - (2.0 * along - 1.0) ** 4) ** 2, 0.0)
         self._velocity = [dolfinx.fem.Function(space) for _ in (0, 1)]
         w = self._velocity
         self._convection = [dolfinx.fem.form((w[0] * w[k].dx(0) + w[1] * w[k].dx(1)) * v * ufl.dx) for k in (0, 1)]
@@ -80,11 +85,11 @@ class Cavity:
             for k in (0, 1):
                 boundary = speed * self._profile if k == 0 else np.zeros(len(self._walls))
                 x.array[:] = velocity[k]
-                right.array[:] = (self._mass * x).array / DT - forward[k]
+                right.array[:] = self._times(self._mass, x) / DT - forward[k]
                 self._lift(right, boundary)
                 self._diffuse.solve(right, x)
                 velocity[k] = x.array_r
-                divergence += (self._gradients[k] * x).array
+                divergence += self._times(self._gradients[k], x)
             divergence[0] = 0.0
             found[step] = -divergence / DT
             right.array[:] = found[step]
@@ -92,8 +97,10 @@ class Cavity:
             self._press.solve(right, x)
             pressure = x.array_r.copy()
             for k in (0, 1):
-                velocity[k] -= DT * (self._gradients[k] * x).array / self._lumped
+                velocity[k] -= DT * self._times(self._gradients[k], x) / self._lumped
                 velocity[k][self._walls] = speed * self._profile if k == 0 else 0.0
+        right.destroy()
+        x.destroy()
         return found
 
     def _convected(self, velocity: Array) -> Array:
@@ -111,20 +118,20 @@ class Cavity:
         known = right.duplicate()
         known.set(0.0)
         known.array[self._walls] = boundary
-        right.axpy(-1.0, self._columns * known)
+        right.array[:] -= self._times(self._columns, known)
         right.array[self._walls] = boundary
         known.destroy()
+
+    def _times(self, matrix: Any, x: Any) -> Array:
+        """Return the product, values that hold until the next one."""
+        matrix.mult(x, self._product)
+        values: Array = self._product.array_r
+        return values
 
     @staticmethod
     def _fix(matrix: Any, rows: Any) -> None:
         matrix.setOption(PETSc.Mat.Option.KEEP_NONZERO_PATTERN, True)
         matrix.zeroRowsColumns(rows, 1.0)
-
-
-def _ones(matrix: Any) -> Any:
-    vector = matrix.createVecRight()
-    vector.set(1.0)
-    return vector
 
 
 def _solver(matrix: Any, preconditioner: str) -> Any:

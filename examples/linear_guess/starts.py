@@ -145,10 +145,12 @@ class JoinedMethod(Method):
     def _energy(self, start: Array) -> float:
         """Return `x A x / 2 - b x`: half the square of the error in the A-norm, less a constant."""
         operator, _ = self.solver.ksp.getOperators()
-        x = self.solver.vector()
+        x, y = self.solver.vector(), self.solver.vector()
         x.array[:] = start
-        energy = 0.5 * float(x.dot(operator * x)) - float(x.dot(self.solver.b))
+        operator.mult(x, y)
+        energy = 0.5 * float(x.dot(y)) - float(x.dot(self.solver.b))
         x.destroy()
+        y.destroy()
         return energy
 
 
