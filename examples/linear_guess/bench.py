@@ -219,11 +219,11 @@ def _run(
 ) -> list[Array]:
     """Solve each step by all methods in turn; return the answers where they are to be kept."""
     answers = []
+    order = np.random.default_rng(len(steps))  # who follows whom changes: what one leaves in the caches helps the next
     for index, step in enumerate(steps):
         solves.set(step)
         joined[0].solver.ksp.getPC().setUp()  # set-up of the multigrid: the same for all, not timed
-        turn = index % len(methods)  # who goes first changes
-        for method in methods[turn:] + methods[:turn]:
+        for method in (methods[place] for place in order.permutation(len(methods))):
             result = method.solve(_query(method.solver, step, index))
             if not result.converged:
                 raise cosolve.NotConvergedError(f"{method.name} did not converge: {result.reason}")

@@ -55,7 +55,7 @@ class BasisSurrogate(Surrogate):
     name = "basis"
     predict_keeps_memory = True
 
-    def __init__(self, parameters: Array, solutions: Array, modes: int = 100, load: Array | None = None) -> None:
+    def __init__(self, parameters: Array, solutions: Array, modes: int = 64, load: Array | None = None) -> None:
         self._load = load
         self._solver: Any = None
         self._shift, self._scale = parameters.mean(axis=0), np.maximum(parameters.std(axis=0), 1e-300)
@@ -70,7 +70,8 @@ class BasisSurrogate(Surrogate):
             error = float(np.sum((weights / np.diag(inverse)[:, None]) ** 2))
             if error < least:
                 least, self._weights, self._length = error, weights, length
-        self._modes = np.ascontiguousarray(right[:modes])
+        # In single precision: the rounding is far below the error, and reading the modes is what an answer costs.
+        self._modes = right[:modes].astype(np.float32)
 
     def bind(self, solver: Solver) -> None:
         """Keep the solver, for its right-hand side."""
@@ -79,7 +80,8 @@ class BasisSurrogate(Surrogate):
     def _predict(self, query: Query) -> Prediction:
         place = query.parameters["place"] if self._load is None else self._load @ self._solver.b.array_r
         kernel = np.exp(-0.5 / self._length**2 * _squares(self._places, (place - self._shift) / self._scale))
-        return Prediction((kernel @ self._weights) @ self._modes)
+        said = (kernel @ self._weights).astype(np.float32) @ self._modes
+        return Prediction(said.astype(np.float64))
 
 
 def _squares(one: Array, other: Array) -> Array:

@@ -138,7 +138,7 @@ class AdaptiveStart(Surrogate):
             space.follow_operator(_CHANGING)
             solve.known = space.coordinates()
             solve.state = space.combine(solve.known)
-            solve.recent = list(space.recent)
+            solve.recent = space.recent
             solve.space_seconds = time.process_time() - began
         if start.joined:
             self._ask(query, space if start.base == SPACE else self._alone, solve)
@@ -187,7 +187,7 @@ class AdaptiveStart(Surrogate):
         if solve is not None and space is not None:
             solve.solve_seconds = time.process_time() - solve.began
             solve.iterations = space.solver.iterations
-            if solve.known is not None:
+            if solve.studied:
                 solve.work = float(value @ space.solver.b.array_r)
             if solve.known is not None or solve.start.base in WEIGHTS:
                 self._learnt = value.copy()
@@ -204,18 +204,20 @@ class AdaptiveStart(Surrogate):
             self._states = []
         else:
             self._states = [learnt, *self._states][:RECENT]
-        # Where nobody could join, it was the base alone.
-        seen = Seen(solve.start if solve.along else Start(solve.start.base), solve.iterations, {})
         if solve.known is not None and learnt is not None:
             began = time.process_time()
             changed = space.follow_operator(_CHANGING)
             space.learn(learnt, *(() if changed else (solve.known, solve.state)))
             solve.space_seconds += time.process_time() - began
-            if solve.studied:
-                seen.errors = self._errors(space, solve)
         else:
             space.recent = []  # a gap: what is in the space is no longer the history
-        if solve.studied and self.choice.prices is None:
+        if not solve.studied:
+            return self.choice.held(solve.iterations)
+        # Where nobody could join, it was the base alone.
+        start = solve.start if solve.along else Start(solve.start.base)
+        errors = {} if learnt is None else self._errors(space, solve)
+        seen = Seen(start, solve.iterations, errors)
+        if self.choice.prices is None:
             seen.seconds = self._slowest(space, solve)
         return self.choice.record(seen)
 

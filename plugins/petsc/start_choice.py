@@ -40,8 +40,11 @@ _FIRST_STUDY: Final = 24
 _STUDY: Final = 10
 _SETTLED: Final = 0.5
 """Share of a study that only fills the history."""
-_ZEROS: Final = (7, 15)
-"""Solves of the first study that start from zero: the line needs errors of different size."""
+_ASKED: Final = 14
+_ASKED_AGAIN: Final = 7
+"""Solves at the end of the first and of another study for which the proposers are asked."""
+_FEW: Final = 4
+"""Solves of a study from which the iterations of a start are told, at least."""
 _CLOSE: Final = 1.12
 _EQUAL: Final = 1.03
 _DUELLISTS: Final = 3
@@ -145,27 +148,23 @@ class StartChoice:
             return self.chosen
         if phase.name == "duel":
             return phase.duellists[phase.left % len(phase.duellists)]
-        return Start("zero") if self._solves in _ZEROS else self.widest
+        asked = phase.left <= (_ASKED if self.studies == 1 else _ASKED_AGAIN)
+        return self.widest if asked else Start(SPACE)
 
     def record(self, seen: Seen) -> str:
         """Take in a solve; return a sentence where a decision fell."""
+        if not self.studying:
+            return self.held(seen.iterations)
         self._solves += 1
         phase = self._phase
         phase.left -= 1
-        if phase.name == "hold":
-            drifted = self._drifted(phase, seen.iterations)
-            if phase.left > 0 and not drifted:
-                return ""
-            if drifted:
-                self._hold = _FIRST_HOLD
-            self._begin_study()
-            return "study"
         self._studied += 1
         self._timed.append(seen)
         settled = phase.name == "duel" or phase.left < (1.0 - _SETTLED) * (
             _FIRST_STUDY if self.studies == 1 else _STUDY
         )
-        if settled or seen.start.base == "zero":
+        # The very first starts from nothing: the line needs errors of different size.
+        if settled or self._solves == 1:
             self._seen.append(seen)
         if phase.left > 0:
             return ""
@@ -185,6 +184,21 @@ class StartChoice:
                 self._phase = _Phase("duel", _DUEL * len(close), tuple(close))
                 return "duel: " + ", ".join(map(str, close))
         return self._settle(min(costs, key=lambda s: costs[s]))
+
+    def held(self, iterations: int) -> str:
+        """Take in a solve between studies; return a sentence where a study begins."""
+        self._solves += 1
+        phase = self._phase
+        phase.left -= 1
+        drifted = self._drifted(phase, iterations)
+        if phase.left > 0 and not drifted:
+            return ""
+        if drifted:
+            self._hold = _FIRST_HOLD
+        self.studies += 1
+        self._seen.clear()
+        self._phase = _Phase("study", _STUDY)
+        return "study"
 
     def costs(self) -> dict[Start, float]:
         """Return what a solve from each start costs, in the unit of the prices, by all that was seen lately."""
@@ -206,7 +220,7 @@ class StartChoice:
         found: dict[Start, float] = {}
         for start in self.starts:
             errors = [seen.errors[start] for seen in studied if start in seen.errors]
-            if 2 * len(errors) < len(studied):
+            if len(errors) < min(_FEW, len(studied)):
                 continue
             runs = [
                 seen.iterations - told(seen.errors[start])
@@ -255,18 +269,14 @@ class StartChoice:
         self._phase = _Phase("hold", self._hold)
         return f"chosen: {best}"
 
-    def _begin_study(self) -> None:
-        self.studies += 1
-        self._seen.clear()
-        self._phase = _Phase("study", _STUDY)
-
     def _drifted(self, phase: _Phase, iterations: int) -> bool:
         """Return whether solves take other counts than those that followed the choice, and a study is affordable."""
         phase.recent.append(iterations)
         if len(phase.recent) < _RECENT:
             return False
-        mean = statistics.fmean(phase.recent)
+        mean = sum(phase.recent) / _RECENT
         if math.isnan(phase.expected):
             phase.expected = mean
-        affordable = self._studied <= _SHARE * self._solves + 2 * _FIRST_STUDY
-        return affordable and abs(mean - phase.expected) > max(1.0, _DRIFT * phase.expected)
+        if abs(mean - phase.expected) <= max(1.0, _DRIFT * phase.expected):
+            return False
+        return self._studied <= _SHARE * self._solves + 2 * _FIRST_STUDY
