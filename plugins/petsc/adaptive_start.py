@@ -97,10 +97,12 @@ class AdaptiveStart(Surrogate):
         self.alone: Array | None = None
         self.history: deque[Start] = deque(maxlen=1000)
         self.choice = StartChoice(bool(joined), None if prices is None else _prices(prices))
+        self._notes: dict[tuple[Start, str], dict[str, Any]] = {}
         self._space: EnergySpace | None = None
         self._alone: EnergySpace | None = None
         self._states: list[Array] = []
         self._learnt: Array | None = None
+        self._followed = False
         self._solve: _Solve | None = None
 
     def bind(self, solver: Solver) -> None:
@@ -125,17 +127,20 @@ class AdaptiveStart(Surrogate):
         if space is None:
             raise PluginError("adaptive_start was asked before `bind(solver)`")
         space.solver.tolerance(query)  # lets the user set right-hand side and operator of this query
-        said_before = self._finish(space)
-        start = self.choice.next()
-        solve = self._solve = _Solve(start, self.choice.studying)
+        decision = self._finish(space)
+        choice = self.choice
+        start = choice.next()
+        solve = self._solve = _Solve(start, choice.studying)
         self.history.append(start)
-        notes: dict[str, Any] = {"start": str(start), "phase": self.choice.phase}
-        if said_before:
-            notes |= {"decision": said_before, "prices": self.choice.memory()}
-        kept = solve.studied or start.base == SPACE
-        if kept:
+        notes = self._notes.get((start, choice.phase))
+        if notes is None:
+            notes = self._notes[start, choice.phase] = {"start": str(start), "phase": choice.phase}
+        if decision:
+            notes = notes | {"decision": decision, "prices": choice.memory()}
+        if solve.studied or start.base == SPACE:
             began = time.process_time()
-            space.follow_operator(_CHANGING)
+            if not self._followed:
+                space.follow_operator(_CHANGING)
             solve.known = space.coordinates()
             solve.state = space.combine(solve.known)
             solve.recent = space.recent
@@ -198,6 +203,7 @@ class AdaptiveStart(Surrogate):
         """Learn from the last solve, and let the choice know of it (collective); return its decision."""
         solve, learnt = self._solve, self._learnt
         self._solve = self._learnt = None
+        self._followed = False
         if solve is None or math.isnan(solve.solve_seconds):
             return ""
         if learnt is None or (solve.start.base not in WEIGHTS and not solve.studied):
@@ -206,7 +212,7 @@ class AdaptiveStart(Surrogate):
             self._states = [learnt, *self._states][:RECENT]
         if solve.known is not None and learnt is not None:
             began = time.process_time()
-            changed = space.follow_operator(_CHANGING)
+            changed, self._followed = space.follow_operator(_CHANGING), True
             space.learn(learnt, *(() if changed else (solve.known, solve.state)))
             solve.space_seconds += time.process_time() - began
         else:
