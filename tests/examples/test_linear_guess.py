@@ -21,7 +21,7 @@ def test_the_bench_compares_all_starts_to_the_same_tolerance() -> None:
     cases = content["cases"]
     ours = [case for case in cases if case["start"] == OURS]
     assert len(ours) == 4
-    assert all(case["surrogate_asked"] >= 20 and case["training_seconds"] > 0.0 for case in ours)
+    assert all(case["surrogate_asked"] >= 14 and case["training_seconds"] > 0.0 for case in ours)
     assert metrics["judged"] == sum(case["surrogate_asked"] for case in ours)
     for one in ours:
         here = {case["start"]: case for case in cases if case["sequence"] == one["sequence"]}
