@@ -68,7 +68,7 @@ class PreconditionerOptions(BaseModel):
 
     solves: int = Field(default=1, ge=1)
     combine: Literal["correct", "additive", "replace"] = "correct"
-    loss_share: float = Field(default=0.2, gt=0.0, allow_inf_nan=False)
+    loss_share: float = Field(default=0.1, gt=0.0, allow_inf_nan=False)
     patience: int = Field(default=20, ge=1)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from cosolve.core.prediction import Prediction
 from cosolve.core.query import Query
 from cosolve.core.surrogate import Surrogate
-from cosolve.examples.preconditioning.bases import Base, make_inner, make_ksp
+from cosolve.examples.preconditioning.bases import INNER, Base, make_inner, make_ksp
 from cosolve.examples.preconditioning.sequences import Sequence
 from cosolve.plugins.petsc import CoarseSpace, KspSolver, slow_modes
 
@@ -76,11 +76,11 @@ def _coarse_space(sequence: Sequence, base: Base, seed: int) -> Plugin:
     begin = time.process_time()
     sequence.set_for_training(np.random.default_rng([seed, 7]))
     settings: dict[str, Any] = {"combine": "correct"}
-    ksp = make_ksp(base, sequence)
+    trained = base
     if sequence.inner:
         settings["inner"] = make_inner(sequence.inner, sequence)
-        ksp.setType("gmres")
-        ksp.setPC(make_inner(sequence.inner, sequence))
+        trained = Base("gmres", *INNER[sequence.inner])
+    ksp = make_ksp(trained, sequence)
     with KspSolver(ksp, sequence.b, rtol=1e-8) as solver:
         modes = slow_modes(solver, sequence.modes, degree=12, rounds=3, seed=seed)
     ksp.destroy()
@@ -118,5 +118,5 @@ def _vcycle(sequence: Sequence, seed: int) -> Surrogate:
             residual = sequence.sparse @ error.ravel()
             residuals.append((residual / root).reshape(n, n))
             errors.append((error.ravel() * root).reshape(n, n))
-    surrogate.learn(np.array(residuals), np.array(errors), epochs=12, batch=3, rate=2e-3, seed=seed)
+    surrogate.learn(np.array(residuals), np.array(errors), epochs=5, batch=3, rate=2e-3, seed=seed)
     return surrogate

@@ -84,7 +84,7 @@ def tuned(sequence: Sequence, bases: Iterable[str], count: int, seed: list[int])
                 sequence.set(random)
                 method.solve(step, sequence.parameters)
                 spent += method.seconds[-1]
-                if method.unsolved or spent > 20.0 * min(seconds.values(), default=np.inf):
+                if method.unsolved or spent > 5.0 * min(seconds.values(), default=np.inf):
                     break
             seconds[base] = np.inf if method.unsolved or step < count - 1 else spent
     return seconds

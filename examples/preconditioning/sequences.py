@@ -182,7 +182,7 @@ class Helmholtz3D(Sequence):
         "FGMRES + GAMG, LU below",
     )
     inner = "ILU(0)"
-    modes = 50
+    modes = 45
 
     def __init__(self, points: int, k: float, random: np.random.Generator) -> None:
         self._mesh, self._k = Tetrahedra(points, random), k

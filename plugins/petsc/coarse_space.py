@@ -114,6 +114,15 @@ class CoarseSpace(Surrogate):
             left = self.basis @ (residual - self._bound().product(first))
         return self._lifted(left)
 
+    @property
+    def products_needed(self) -> int:
+        """Products with the operator that the next correction takes for its preparation (not collective)."""
+        known = len(self.basis) if self._state == self._now() else 0
+        return len(self.basis) - known + len(self._learnt)
+
+    def _now(self) -> int:
+        return int(self._bound().ksp.getOperators()[0].stateGet())
+
     def prepare(self) -> None:
         """Let solutions join, and make the Galerkin matrix of the operator of now (collective)."""
         solver = self._bound()
@@ -121,7 +130,7 @@ class CoarseSpace(Surrogate):
         known = len(self.basis)
         for value in learnt:
             self._join(value)
-        state = int(solver.ksp.getOperators()[0].stateGet())
+        state = self._now()
         if state == self._state and len(self.basis) == known:
             return
         if state != self._state:

@@ -27,6 +27,7 @@ from cosolve.core.governor import Asked, Governor
 from cosolve.core.query import Query
 from cosolve.core.solver import SolveResult
 from cosolve.core.surrogate import Surrogate
+from cosolve.plugins.petsc.coarse_space import CoarseSpace
 from cosolve.plugins.petsc.flexible import SYMMETRIC, FlexibleMethods
 from cosolve.plugins.petsc.ksp import NO_LIMIT, KspSolver
 from cosolve.plugins.petsc.learned_pc import Combine, LearnedPc
@@ -89,7 +90,7 @@ class LearnedKrylov:
         combine: Combine = "correct",
         inner: Any = None,
         governor: Governor | None = None,
-        loss_share: float = 0.2,
+        loss_share: float = 0.1,
         patience: int = 20,
         restart: int | None = None,
         prices: Mapping[str, float] | None = None,
@@ -178,7 +179,10 @@ class LearnedKrylov:
     ) -> tuple[SolveResult, float, dict[str, Any], list[Asked]]:
         self._asked += 1
         new = self._is_new()
+        begin = time.perf_counter()
         first = self._norm(value)
+        (seconds,) = self._agreed(time.perf_counter() - begin)
+        self._prices.add("product", seconds)
         notes: dict[str, Any] = {"plan": [self.proposer.name]}
         if first <= tolerance:
             found = _Attempt(value, first, 0.0, 0, "", not new)
@@ -242,9 +246,15 @@ class LearnedKrylov:
         self._why = ""
         value = start.copy()
         probing = 0.0
-        if self._asked & (self._asked - 1) == 0 or self.verdict is None:  # at asks 1, 2, 4, 8, ..
+        needed = self.proposer.products_needed if isinstance(self.proposer, CoarseSpace) else 0
+        if self._limit.is_too_dear(needed * self._prices.of("product")):
+            self._why = (
+                f"its preparation takes {needed} products with the operator, about as much as a whole base solve"
+            )
+        elif self._asked & (self._asked - 1) == 0 or self.verdict is None:  # at asks 1, 2, 4, 8, ..
             probing = self._probe()
-        self._start(value)
+        if not self._why:
+            self._start(value)
         self._prepared = pc.seconds - probing
         outer, notes["outer"] = self._methods.choose(self._is_fixed())
         count, failure = 0, ""
