@@ -41,6 +41,9 @@ _WORTH: Final = 0.25
 """An iterate that is not this share of the way to the tolerance is no better start for the base method than the first:
 its error is rough, and a Krylov method may take longer from it."""
 
+_WITH_THE_OTHERS: Final = 2.0
+"""Products with the operator that a mode of a coarse space costs, its inner products with all others included."""
+
 
 @dataclass(slots=True)
 class _Attempt:
@@ -247,7 +250,7 @@ class LearnedKrylov:
         value = start.copy()
         probing = 0.0
         needed = self.proposer.products_needed if isinstance(self.proposer, CoarseSpace) else 0
-        if self._limit.is_too_dear(needed * self._prices.of("product")):
+        if self._limit.is_too_dear(_WITH_THE_OTHERS * needed * self._prices.of("product")):
             self._why = (
                 f"its preparation takes {needed} products with the operator, about as much as a whole base solve"
             )
