@@ -48,7 +48,7 @@ def bench(
     options = options or OperatorsOptions()
     systems = _systems(options.systems)
     limit_threads()
-    budget = options.budget or (45.0 if quick else 300.0)
+    budget = options.budget or (30.0 if quick else 300.0)
     count = options.seeds or (1 if quick else 3)
     seeds = range(seed, seed + count)
     cases: list[Case] = []

@@ -73,6 +73,20 @@ def cosolve_surrogates() -> Iterable[Entry]:
             ),
         ),
         Entry(
+            name="multionet",
+            summary="MultiONet: a DeepONet that joins branch and trunk in several layers",
+            factory=f"{_HERE}.operators.multionet:MultiONetSurrogate",
+            contract=f"{_HERE}.contract:MultiONetContract",
+            requires=("torch",),
+            capabilities=("jvp", "vjp", "mesh-transferable", "stored"),
+            traits=SurrogateTraits(
+                inputs="state at sensors, features",
+                spaces="points",
+                resolution="invariant",
+                cost="O(n width)",
+            ),
+        ),
+        Entry(
             name="fno",
             summary="Fourier neural operator on a regular grid, any resolution",
             factory=f"{_HERE}.operators.fno:FNOSurrogate",

@@ -23,6 +23,7 @@ from cosolve.plugins.pytorch.module_surrogate import TorchSurrogate
 from cosolve.plugins.pytorch.operators.fno import FNOSurrogate
 from cosolve.plugins.pytorch.operators.local_operator import LocalOperatorSurrogate
 from cosolve.plugins.pytorch.operators.mgno import MgNOSurrogate
+from cosolve.plugins.pytorch.operators.multionet import MultiONet, MultiONetSurrogate
 from cosolve.plugins.pytorch.operators.sinenet import SineNetSurrogate
 from cosolve.plugins.pytorch.operators.unet import UNetSurrogate
 from cosolve.plugins.pytorch.options import BasisOptions
@@ -158,3 +159,16 @@ class SineNetContract(GridContract):
     """Small U-Nets one after the other."""
 
     kind, network = SineNetSurrogate, {"width": 4, "waves": 2, "levels": 1}
+
+
+class MultiONetContract(DeepONetContract):
+    """The same with a MultiONet."""
+
+    def make(self) -> DeepONetSurrogate:
+        """Return one placed where the values live."""
+        torch.manual_seed(0)
+        places = mean_field_places()
+        model = MultiONet(5, 1, 8, 3, 2, torch.float64)
+        surrogate = MultiONetSurrogate(model, places[::8], FeatureMap((), time=False))
+        surrogate.place(places)
+        return surrogate

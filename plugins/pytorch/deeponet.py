@@ -8,12 +8,40 @@ doi:10.1038/s42256-021-00302-5. Written from the equation
 
 from __future__ import annotations
 
+from abc import abstractmethod
+
 import torch
 from cosolve.plugins.pytorch.layers import MLP, Normaliser
 from torch import Tensor, nn
 
 
-class DeepONet(nn.Module):
+class PointNetwork(nn.Module):
+    """A network of a branch, which sees the sensors' values, and a trunk, which sees the points.
+
+    Attributes:
+        sizes: The constructor's numbers; `sensors` is among them.
+        activation: The constructor's.
+        bias: A parameter; its precision is that of the network.
+    """
+
+    sizes: dict[str, int]
+    activation: str
+    bias: nn.Parameter
+
+    @abstractmethod
+    def branch_at(self, values: Tensor) -> Tensor:
+        """Return the branch for values of shape `(batch, sensors)`."""
+
+    @abstractmethod
+    def trunk_at(self, points: Tensor) -> Tensor:
+        """Return the trunk at points of shape `(n, dimension)`."""
+
+    @abstractmethod
+    def combine(self, branch: Tensor, trunk: Tensor) -> Tensor:
+        """Return the answers, shape `(batch, n)`."""
+
+
+class DeepONet(PointNetwork):
     """Branch network of the sensors' values, trunk network of the point, and their inner product.
 
     Smooth activations, so that derivatives by the point exist. The answer at a point does not depend on which other
@@ -62,7 +90,12 @@ class DeepONet(nn.Module):
             values: Values at the sensors, shape `(batch, sensors)`.
             points: Points, shape `(n, dimension)`.
         """
-        return self.combine(self.branch(self.inputs(values)), self.trunk_at(points))
+        return self.combine(self.branch_at(values), self.trunk_at(points))
+
+    def branch_at(self, values: Tensor) -> Tensor:
+        """Return the branch's terms, shape `(batch, terms)`."""
+        terms: Tensor = self.branch(self.inputs(values))
+        return terms
 
     def trunk_at(self, points: Tensor) -> Tensor:
         """Return the trunk's terms, shape `(n, terms)`; they can be kept for fixed points."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +17,7 @@ from cosolve.core.query import Query
 from cosolve.core.solver import Solver
 from cosolve.core.surrogate import StoredSurrogate
 from cosolve.plugins.pytorch.bridge import DTYPES, to_numpy, to_torch
-from cosolve.plugins.pytorch.deeponet import DeepONet
+from cosolve.plugins.pytorch.deeponet import DeepONet, PointNetwork
 from cosolve.plugins.pytorch.features import FeatureMap
 from cosolve.plugins.pytorch.placement import SharedInference, default_device, limit_threads
 from cosolve.plugins.pytorch.stored import above, check_sizes, load_exactly
@@ -40,12 +40,13 @@ class DeepONetSurrogate(SharedInference, StoredSurrogate):
         device: `cpu`, `cuda` (this rank's own device on its node) or `auto`.
     """
 
-    name = "deeponet"
+    name: ClassVar[str] = "deeponet"
     collective = True
+    model_type: ClassVar[Callable[..., PointNetwork]] = DeepONet
 
     def __init__(
         self,
-        model: DeepONet,
+        model: PointNetwork,
         sensors: Array,
         features: FeatureMap,
         *,
@@ -56,7 +57,7 @@ class DeepONetSurrogate(SharedInference, StoredSurrogate):
         self.sensors = np.asarray(sensors, dtype=np.float64)
         if model.sizes["sensors"] != len(self.sensors) + features.size:
             raise BadInputError(
-                f"the DeepONet takes {model.sizes['sensors']} values, {len(self.sensors)} sensors and "
+                f"the {self.name} takes {model.sizes['sensors']} values, {len(self.sensors)} sensors and "
                 f"{features.size} features are given"
             )
         limit_threads()
@@ -135,8 +136,7 @@ class DeepONetSurrogate(SharedInference, StoredSurrogate):
 
     def _branch(self, seen: npt.NDArray[np.float64], count: CopyCount) -> Tensor:
         inputs = to_torch(seen, self.dtype, self.device, count)[None]
-        branch: Tensor = self.model.branch(self.model.inputs(inputs))
-        return branch
+        return self.model.branch_at(inputs)
 
     def _predict(self, query: Query) -> Prediction:
         count = CopyCount()
@@ -148,7 +148,7 @@ class DeepONetSurrogate(SharedInference, StoredSurrogate):
         return Prediction(query.state + answer if self.residual else answer.copy(), notes=count.notes())
 
     def _from_inputs(self, inputs: Tensor) -> Tensor:
-        return self.model.combine(self.model.branch(self.model.inputs(inputs)), self._placed().clone())[0]
+        return self.model.combine(self.model.branch_at(inputs), self._placed().clone())[0]
 
     def jvp(self, query: Query, tangent: Array) -> Array:
         """Return the derivative of the proposal by the state times `tangent` (collective)."""
@@ -188,7 +188,7 @@ class DeepONetSurrogate(SharedInference, StoredSurrogate):
         }
 
     @classmethod
-    def from_file(cls, tensors: Mapping[str, Array], settings: Mapping[str, Any]) -> DeepONetSurrogate:
+    def from_file(cls, tensors: Mapping[str, Array], settings: Mapping[str, Any]) -> Self:
         """Build the surrogate again from what `tensors` and `settings` returned.
 
         Raises:
@@ -198,7 +198,7 @@ class DeepONetSurrogate(SharedInference, StoredSurrogate):
         check_sizes(tensors, list(sizes.values()))
         if settings["dtype"] not in DTYPES:
             raise BadInputError(f"unknown precision {settings['dtype']!r}. Known: float32, float64.")
-        model = DeepONet(**sizes, dtype=DTYPES[settings["dtype"]], activation=str(settings["activation"]))
+        model = cls.model_type(**sizes, dtype=DTYPES[settings["dtype"]], activation=str(settings["activation"]))
         load_exactly(model, tensors, "model.")
         return cls(
             model,

@@ -10,13 +10,16 @@ with branch and trunk of one width. With `l = 1` and `w = 1` it is a DeepONet wh
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import ClassVar
 
 import torch
+from cosolve.plugins.pytorch.deeponet import PointNetwork
+from cosolve.plugins.pytorch.deeponet_surrogate import DeepONetSurrogate
 from cosolve.plugins.pytorch.layers import Normaliser
 from torch import Tensor, nn
 
 
-class MultiONet(nn.Module):
+class MultiONet(PointNetwork):
     """Branch and trunk networks of one width, joined in their last layers.
 
     Args:
@@ -46,6 +49,13 @@ class MultiONet(nn.Module):
         if not 1 <= products <= depth:
             raise ValueError(f"a MultiONet of {depth} layers joins 1 to {depth} of them, found {products}")
         self.products, self.activation = products, activation
+        self.sizes = {
+            "sensors": sensors,
+            "dimension": dimension,
+            "width": width,
+            "depth": depth,
+            "products": products,
+        }
         self.inputs = Normaliser(sensors, dtype=dtype)
         self.points = Normaliser(dimension, dtype=dtype)
         self.outputs = Normaliser(1, dtype=dtype)
@@ -62,11 +72,20 @@ class MultiONet(nn.Module):
 
     def forward(self, values: Tensor, points: Tensor) -> Tensor:
         """Return the answers, shape `(batch, n)`, from `(batch, sensors)` at points `(n, dimension)`."""
-        branch: list[Tensor] = self._layers(self.branch, self.inputs(values))
-        trunk: list[Tensor] = self._layers(self.trunk, self.points(points))
-        width = trunk[0].shape[-1]
-        products = torch.einsum("jbw,jnw->jbn", torch.stack(branch), torch.stack(trunk))
-        total = torch.tensordot(self.weights, products, dims=1) / (len(branch) * width**0.5) + self.bias
+        return self.combine(self.branch_at(values), self.trunk_at(points))
+
+    def branch_at(self, values: Tensor) -> Tensor:
+        """Return what the last layers of the branch say, shape `(products, batch, width)`."""
+        return torch.stack(self._layers(self.branch, self.inputs(values)))
+
+    def trunk_at(self, points: Tensor) -> Tensor:
+        """Return what the last layers of the trunk say, shape `(products, n, width)`; can be kept for fixed points."""
+        return torch.stack(self._layers(self.trunk, self.points(points)))
+
+    def combine(self, branch: Tensor, trunk: Tensor) -> Tensor:
+        """Return the weighted inner products, shape `(batch, n)`."""
+        products = torch.einsum("jbw,jnw->jbn", branch, trunk)
+        total = torch.tensordot(self.weights, products, dims=1) / (len(branch) * branch.shape[-1] ** 0.5) + self.bias
         result: Tensor = total * self.outputs.scale + self.outputs.shift
         return result
 
@@ -90,3 +109,10 @@ def _activate(values: Tensor, name: str) -> Tensor:
         "silu": nn.functional.silu,
     }
     return kinds[name](values)
+
+
+class MultiONetSurrogate(DeepONetSurrogate):
+    """Proposes the next state, or its change, with a MultiONet; see `DeepONetSurrogate`."""
+
+    name: ClassVar[str] = "multionet"
+    model_type = MultiONet

