@@ -18,6 +18,7 @@ from cosolve.core.prediction import Prediction
 from cosolve.core.query import Query
 from cosolve.core.session import Session
 from cosolve.core.surrogate import Surrogate
+from cosolve.couplings.initial_guess import initial_guess
 from cosolve.examples.brusselator.options import BrusselatorOptions
 from cosolve.examples.brusselator.problem import BrusselatorProblem
 from cosolve.examples.brusselator.surrogate import LocalRegression
@@ -181,6 +182,25 @@ def test_the_adaptive_start_chooses_alike_on_any_number_of_ranks(fault: str) -> 
             iterations.append(total)
     assert chosen[0] == chosen[1]
     assert abs(iterations[0] - iterations[1]) <= 0.1 * iterations[1] + 3
+
+
+@pytest.mark.parametrize("fault", ["", "raises", "nan"])
+def test_in_the_coupling_a_proposal_that_joins_never_changes_the_answer(fault: str) -> None:
+    ksp, b = poisson(WORLD)
+
+    def update(query: Query) -> None:
+        b.set(1.0 + 0.1 * query.parameters["load"])
+
+    with KspSolver(ksp, b, update=update, rtol=1e-9) as solver:
+        with initial_guess(solver, Near(WORLD, fault)) as guess:
+            outcomes = [guess.solve({"load": float(load)}) for load in range(30)]
+            (start,) = guess.proposers
+            assert isinstance(start, AdaptiveStart)
+            assert start.asked >= 14
+        assert {outcome.source for outcome in outcomes} == {"adaptive_start+solve"}
+        for load, outcome in enumerate(outcomes):
+            query = Query(solver.initial_state(), transaction="solve", parameters={"load": float(load)})
+            assert solver.measure(query, outcome.value).ratio <= 1.0 + 1e-9
 
 
 def test_the_energy_projection_is_the_same_on_any_number_of_ranks() -> None:
