@@ -129,6 +129,7 @@ class StartChoice:
         self._solves = self._studied = 0
         self._hold = _FIRST_HOLD
         self._seen: deque[Seen] = deque(maxlen=96)
+        self._first: tuple[Seen, ...] = ()
         self._timed: deque[Seen] = deque(maxlen=96)
 
     @property
@@ -163,9 +164,11 @@ class StartChoice:
         settled = phase.name == "duel" or phase.left < (1.0 - _SETTLED) * (
             _FIRST_STUDY if self.studies == 1 else _STUDY
         )
-        # The very first starts from nothing: the line needs errors of different size.
-        if settled or self._solves == 1:
+        if settled:
             self._seen.append(seen)
+        if self._solves == 1:
+            # The very first starts from nothing. Only the line knows of it: it needs errors of different size.
+            self._first = (seen,) if seen.errors else ()
         if phase.left > 0:
             return ""
         if self.prices is None:
@@ -212,7 +215,7 @@ class StartChoice:
         studied = [seen for seen in self._seen if seen.errors]
         if not studied:
             return {}
-        offset, slope = self._line(studied)
+        offset, slope = self._line([*self._first, *studied])
 
         def told(error: float) -> float:
             return max(0.0, offset + slope * math.log(max(error, 1e-16)))
