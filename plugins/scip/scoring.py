@@ -7,49 +7,65 @@ from cosolve.core.arrays import Array
 from cosolve.plugins.scip.compiled import compiled
 
 _CLIP = 6.0  # `network.CLIP`; native code cannot read a Final of another module that may change
-_TOGETHER = 4  # candidates whose sums advance together, so that a weight is loaded once for all of them
 
 
 @compiled
 def score_all(inputs: Array, n: int, weights: Array, units: int, scores: Array) -> bool:
     """Score the candidates of a node; False where a number is not finite.
 
+    Four candidates and two inputs at a time: most of the time goes into loading and storing the sums.
+
     Args:
-        inputs: Shape (n, m).
+        inputs: Shape (n, m); m is even.
         n: Number of candidates.
         weights: `Network.flat()`.
         units: Hidden units.
         scores: Filled; shape (n,).
     """
     m = inputs.shape[1]
-    whole = (n + _TOGETHER - 1) // _TOGETHER * _TOGETHER
+    whole = (n + 3) // 4 * 4
     x = np.zeros((whole, m), np.float32)
     if not normalise(inputs, n, weights, x):
         return False
     hidden = 2 * m
     bias = hidden + units * m
     out = bias + units
-    sums = np.empty(_TOGETHER * units, np.float32)
-    for k in range(0, n, _TOGETHER):
+    sums = np.empty(4 * units, np.float32)  # flat, so that the loops over it are vectorised
+    zero = np.float32(0.0)
+    for k in range(0, n, 4):
         for u in range(units):
-            for r in range(_TOGETHER):
-                sums[r * units + u] = weights[bias + u]
-        for j in range(m):
-            x0, x1, x2, x3 = x[k, j], x[k + 1, j], x[k + 2, j], x[k + 3, j]
+            start = weights[bias + u]
+            sums[u] = start
+            sums[units + u] = start
+            sums[2 * units + u] = start
+            sums[3 * units + u] = start
+        for j in range(0, m // 2 * 2, 2):
+            a0, b0, c0, d0 = x[k, j], x[k + 1, j], x[k + 2, j], x[k + 3, j]
+            a1, b1, c1, d1 = x[k, j + 1], x[k + 1, j + 1], x[k + 2, j + 1], x[k + 3, j + 1]
             first = hidden + j * units
+            second = first + units
             for u in range(units):
-                weight = weights[first + u]
-                sums[u] += weight * x0
-                sums[units + u] += weight * x1
-                sums[2 * units + u] += weight * x2
-                sums[3 * units + u] += weight * x3
-        for r in range(min(_TOGETHER, n - k)):
-            total = np.float32(0.0)
-            for u in range(units):
-                total += weights[out + u] * max(sums[r * units + u], np.float32(0.0))
-            if not abs(total) < 1e30:
-                return False
-            scores[k + r] = total
+                v, w = weights[first + u], weights[second + u]
+                sums[u] += v * a0 + w * a1
+                sums[units + u] += v * b0 + w * b1
+                sums[2 * units + u] += v * c0 + w * c1
+                sums[3 * units + u] += v * d0 + w * d1
+        t0, t1, t2, t3 = zero, zero, zero, zero  # four sums that do not wait for one another
+        for u in range(units):
+            o = weights[out + u]
+            t0 += o * max(sums[u], zero)
+            t1 += o * max(sums[units + u], zero)
+            t2 += o * max(sums[2 * units + u], zero)
+            t3 += o * max(sums[3 * units + u], zero)
+        if not abs(t0) + abs(t1) + abs(t2) + abs(t3) < 1e30:
+            return False
+        scores[k] = t0
+        if k + 1 < n:
+            scores[k + 1] = t1
+        if k + 2 < n:
+            scores[k + 2] = t2
+        if k + 3 < n:
+            scores[k + 3] = t3
     return True
 
 
