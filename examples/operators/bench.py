@@ -48,7 +48,8 @@ def bench(
     options = options or OperatorsOptions()
     systems = _systems(options.systems)
     limit_threads()
-    budget = options.budget or (30.0 if quick else 300.0)
+    own, elsewhere = (30.0, 120.0) if quick else (300.0, 600.0)
+    budget = options.budget or (own if options.data is None else elsewhere)
     count = options.seeds or (1 if quick else 3)
     seeds = range(seed, seed + count)
     cases: list[Case] = []
@@ -64,7 +65,8 @@ def bench(
     metrics = summary(cases)
     if not from_elsewhere:
         metrics["fno_speed"] = compared_speed()
-    arguments = ("--data", str(options.data.name)) if options.data is not None else ()
+    arguments: tuple[str, ...] = ("--data", str(options.data.name)) if options.data is not None else ()
+    arguments += (f"--budget={options.budget:g}",) if options.budget else ()
     return BenchReport("operators", metrics, cases, {}, notes(budget, options.parameters), arguments)
 
 

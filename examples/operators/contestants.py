@@ -13,7 +13,7 @@ from cosolve.examples.operators.rivals import PodRegression
 from cosolve.examples.operators.tasks import Fields, Task
 from cosolve.plugins.pytorch.operators.presets import SYSTEMS, count_of, regressor
 from cosolve.plugins.pytorch.operators.regression import looks_periodic
-from cosolve.plugins.pytorch.operators.training import OperatorFit, OperatorResult, fit_operator
+from cosolve.plugins.pytorch.operators.training import OperatorFit, OperatorResult, fit_operator, fitting
 
 Progress = Callable[[float, str], None]
 
@@ -107,7 +107,10 @@ class Network(Contestant):
     def predict(self, x: Fields) -> Fields:
         """Return outputs."""
         with torch.inference_mode():
-            parts = [self.model(torch.from_numpy(part)).numpy() for part in np.array_split(x, -(-len(x) // 16))]
+            parts = [
+                self.model(torch.from_numpy(part)).numpy()
+                for part in np.array_split(x, -(-len(x) // min(fitting(x.shape[2:]), 16)))
+            ]
         return np.concatenate(parts)
 
 

@@ -15,6 +15,8 @@ Matrix = npt.NDArray[np.float64]
 
 _MOST_SNAPSHOTS: Final = 2000
 _MOST_CENTRES: Final = 1500
+_MOST_VALUES: Final = 1.5e8
+"""Of the fields that a basis and a regression see; a random part of larger data is enough for them."""
 _RIDGES: Final = tuple(10.0 ** np.arange(-8.0, 2.0))
 _SHARES: Final = (0.9, 0.99, 0.999, 0.9999)
 _ENERGY: Final = 1.0 - 1e-7
@@ -70,6 +72,10 @@ class PodRegression:
     def fit(self, x: Fields, y: Fields) -> float:
         """Fit to fields of shape `(n, c, *spatial)`; return the relative L2 error on the samples held back."""
         random = np.random.default_rng(self.seed)
+        most = max(int(_MOST_VALUES / max(x[0].size, y[0].size)), 50)
+        if len(x) > most:
+            chosen = random.permutation(len(x))[:most]
+            x, y = x[chosen], y[chosen]
         self._shape = y.shape[1:]
         # Standardised channels: none counts more for its unit.
         axes = (0, *range(2, x.ndim))
@@ -115,8 +121,8 @@ class PodRegression:
         if self.kind == "ridge":
             # Ridge, share of the variance whose modes enter, modes whose products enter, too.
             return list(itertools.product(_RIDGES, _SHARES, (0.0, 10.0, 25.0)))
-        # Noise, length, power of the standard deviation by which a coefficient is divided.
-        return list(itertools.product((1e-6, 1e-4, 1e-2, 1e-1), (0.5, 1.0, 2.0, 4.0, 8.0), (0.0, 0.5)))
+        # Noise, length, ridge of the linear part; a large one leaves all to the process.
+        return list(itertools.product((1e-6, 1e-4, 1e-2, 1e-1), (0.5, 1.0, 2.0, 4.0), (1e-4, 1e-1, 1e1, 1e4)))
 
     def _solve(self, a: Matrix, b: Matrix, setting: tuple[float, float, float]) -> Map:
         one, two, three = setting
@@ -124,11 +130,11 @@ class PodRegression:
             share = np.cumsum(self._in.sizes**2) / np.sum(self._in.sizes**2)
             count = int(np.searchsorted(share, two)) + 1
             return Ridge(a, b, one, self._in.sizes[:count], int(three))
-        linear = Ridge(a, b, 1e-3, self._in.sizes, 0)
+        linear = Ridge(a, b, three, self._in.sizes, 0)
         if len(a) > _MOST_CENTRES:
             chosen = np.random.default_rng(self.seed).permutation(len(a))[:_MOST_CENTRES]
             a, b = a[chosen], b[chosen]
-        return Process(a, b, linear, one, two, self._in.sizes**three)
+        return Process(a, b, linear, one, two)
 
 
 class Map:
@@ -175,8 +181,8 @@ class Ridge(Map):
 class Process(Map):
     """The mean of a Gaussian process on the residuals of a linear map."""
 
-    def __init__(self, a: Matrix, b: Matrix, linear: Map, noise: float, length: float, scales: Matrix) -> None:
-        self._linear, self._scales, self._centres = linear, scales, a / scales
+    def __init__(self, a: Matrix, b: Matrix, linear: Map, noise: float, length: float) -> None:
+        self._linear, self._centres = linear, a
         # In units of the mean distance between samples.
         self._length = length * np.sqrt(2.0 * float(np.mean(np.var(self._centres, axis=0).sum())) + 1e-300)
         kernel = self._kernel(self._centres)
@@ -192,7 +198,7 @@ class Process(Map):
 
     def __call__(self, a: Matrix) -> Matrix:
         """Return the output's coefficients."""
-        found: Matrix = self._linear(a) + self._kernel(a / self._scales) @ self._weights
+        found: Matrix = self._linear(a) + self._kernel(a) @ self._weights
         return found
 
 

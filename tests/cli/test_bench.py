@@ -76,3 +76,13 @@ def test_a_bench_has_options_of_its_own(site, tmp_path: Path, cosolve) -> None:
     ended = cosolve("bench", "overhead", "--family", "auctions")
     assert ended.code == 2
     assert "The bench 'overhead' takes no options of its own." in ended.err
+
+
+def test_a_folder_of_data_becomes_an_option_of_the_bench_that_has_one(tmp_path: Path, cosolve) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    ended = cosolve("bench", "operators", "--data", str(empty))
+    assert ended.code == 2
+    assert f"--data {empty}: expected .npz files with x_train" in " ".join(ended.err.split())
+    ended = cosolve("bench", "operators", "--data", str(tmp_path / "nowhere"))
+    assert (ended.code, "found none there" in ended.err) == (2, True)

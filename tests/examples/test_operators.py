@@ -90,7 +90,7 @@ def test_data_from_elsewhere_of_any_size(tmp_path: Path) -> None:
     options = OperatorsOptions(data=tmp_path, budget=0.5, parameters=2000, systems="fno,unet,mgno")
     report = bench(quick=True, seed=0, options=options)
     assert list(report.metrics) == ["line", "plane"]
-    assert report.arguments == ("--data", tmp_path.name)
+    assert report.arguments == ("--data", tmp_path.name, "--budget=0.5")
     methods = [case["method"] for case in report.cases if case["task"] == "line"]
     assert methods == ["POD + ridge", "POD + Gaussian process", "fno", "unet"], "mgno knows planes only"
     assert all(np.isfinite(case["l2"]) for case in report.cases)

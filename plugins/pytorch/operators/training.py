@@ -22,6 +22,8 @@ RATES = (1e-3, 3e-3, 1e-2)
 """Learning rates that are tried where none is given."""
 _TRIAL_SHARE = 0.04
 _FEWEST = 10
+_MOST_POINTS = 500_000
+"""Of a batch: what lies between the layers grows with it, and must fit into memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +34,7 @@ class OperatorFit:
         seconds: CPU seconds, trials of the learning rate included. Infinite: the epochs alone decide, and the same seed
             gives the same weights, bit for bit.
         epochs: Most epochs.
-        batch: Samples in a batch; 0 for a thirtieth of the samples, between 4 and 20.
+        batch: Samples in a batch; 0 for a thirtieth of the samples, between 4 and 20, fewer on large grids.
         learning_rate: Largest one; 0 tries a few for a moment each and keeps the best.
         weight_decay: Of AdamW.
         validation_share: Share of the samples that are held back to choose the weights.
@@ -116,7 +118,7 @@ def fit_operator(
     training, validation = split_samples(len(x), fit.validation_share, fit.seed)
     model.fit_scaling(x[training], y[training])
     floor = 1e-3 * y[training].flatten(2).norm(dim=2).square().mean(dim=0).sqrt() + torch.finfo(torch.float32).tiny
-    batch = fit.batch or min(max(len(training) // 30, 4), 20)
+    batch = fit.batch or min(max(len(training) // 30, 4), 20, fitting(y.shape[2:]))
     loop = _Loop(model, x, y, training, validation, floor, fit, batch, start)
     if not math.isfinite(loop.measure()):
         raise NotConvergedError(
@@ -133,6 +135,11 @@ def fit_operator(
         f"the loss became NaN or infinite with each learning rate from {256 * rate:.2g} to {4 * rate:.2g}; try "
         f"{rate / 4:.2g}, or look for outliers in the training data. The weights are the best ones found."
     )
+
+
+def fitting(shape: Sequence[int]) -> int:
+    """Return how many samples on a grid of `shape` are computed at once."""
+    return max(_MOST_POINTS // math.prod(shape), 1)
 
 
 def split_samples(count: int, share: float, seed: int) -> tuple[Tensor, Tensor]:
@@ -162,7 +169,7 @@ class _Loop:
         with torch.no_grad():
             errors = [
                 relative_errors(self.model(self.x[index]), self.y[index], self.floor).flatten()
-                for index in torch.split(self.validation, max(self.batch, 16))
+                for index in torch.split(self.validation, min(max(self.batch, 16), fitting(self.y.shape[2:])))
             ]
         return float(torch.cat(errors).mean())
 
