@@ -14,8 +14,6 @@ from cosolve.plugins.pytorch.layers import Normaliser
 from cosolve.plugins.pytorch.operators.grid_operator import GridOperator
 from torch import Tensor, nn
 
-_INTERPOLATION = {1: "linear", 2: "bilinear", 3: "trilinear"}
-
 
 class FieldScaling(nn.Module):
     """Mean and deviation of each channel, at each point or of the whole field; `inverse` undoes the standardisation.
@@ -69,10 +67,8 @@ class FieldScaling(nn.Module):
         """Return `values * scale + shift`, both interpolated to the grid of `values`."""
         shift, scale = self.shift, self.scale
         if values.shape[2:] != shift.shape[1:]:
-            mode = _INTERPOLATION[values.ndim - 2]
-            shift, scale = (
-                nn.functional.interpolate(field[None], list(values.shape[2:]), mode=mode)[0] for field in (shift, scale)
-            )
+            shift = interpolated(shift, values.shape[2:])
+            scale = interpolated(scale, values.shape[2:]).clamp_min(0.0)
         return values * scale + shift
 
 
@@ -130,6 +126,25 @@ class GridRegressor(nn.Module):
         for axis, n in enumerate(shape, 2):
             answer = answer.narrow(axis, 0, n)
         return self.outputs.inverse(answer)
+
+
+def interpolated(field: Tensor, shape: Sequence[int]) -> Tensor:
+    """Return a field of cell averages, shape `(channels, *spatial)`, interpolated linearly to a grid of `shape`.
+
+    Beyond the first and last centre the line goes on: fields that fall to zero at the boundary do so on every grid.
+    """
+    for axis, m in enumerate(shape, 1):
+        n = field.shape[axis]
+        if m == n or n == 1:
+            field = field.expand(*field.shape[:axis], m, *field.shape[axis + 1 :]) if n == 1 else field
+            continue
+        places = (torch.arange(m, dtype=field.dtype, device=field.device) + 0.5) * (n / m) - 0.5
+        left = places.floor().clamp(0, n - 2).to(torch.int64)
+        along = [1] * field.ndim
+        along[axis] = m
+        weight = (places - left).reshape(along)
+        field = field.index_select(axis, left) * (1.0 - weight) + field.index_select(axis, left + 1) * weight
+    return field
 
 
 def continued(shape: Sequence[int], margin: float, multiple: int) -> tuple[int, ...]:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from cosolve.core.errors import BadInputError, NotConvergedError
 from cosolve.plugins.pytorch.operators.presets import SYSTEMS, count_of, regressor
-from cosolve.plugins.pytorch.operators.regression import FieldScaling, continued, looks_periodic
+from cosolve.plugins.pytorch.operators.regression import FieldScaling, continued, interpolated, looks_periodic
 from cosolve.plugins.pytorch.operators.training import OperatorFit, fit_operator, relative_errors, schedule
 from torch import Tensor
 
@@ -64,6 +64,16 @@ def test_a_field_that_is_zero_on_the_boundary_stays_zero_there() -> None:
     assert float(flat.scale.max() - flat.scale.min()) == 0.0, "what has no structure is scaled by one number"
     constant = FieldScaling(2, (8,)).fit(torch.full((12, 2, 8), 5.0))
     assert torch.equal(constant.inverse(torch.zeros(1, 2, 8)), torch.full((1, 2, 8), 5.0))
+
+
+def test_linear_fields_are_interpolated_exactly_up_to_the_boundary() -> None:
+    def line(n: int, m: int) -> Tensor:
+        x, y = (torch.arange(n) + 0.5) / n, (torch.arange(m) + 0.5) / m
+        return (x[:, None] + 2.0 * y)[None]
+
+    for shape in ((16, 10), (5, 7), (8, 5)):
+        assert torch.allclose(interpolated(line(8, 5), shape), line(*shape), atol=1e-6)
+    assert interpolated(torch.ones(2, 1, 4), (3, 4)).shape == (2, 3, 4)
 
 
 def test_periodic_fields_are_told_from_others() -> None:
