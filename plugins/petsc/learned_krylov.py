@@ -250,15 +250,17 @@ class LearnedKrylov:
         value = start.copy()
         probing = 0.0
         needed = self.proposer.products_needed if isinstance(self.proposer, CoarseSpace) else 0
-        if self._limit.is_too_dear(_WITH_THE_OTHERS * needed * self._prices.of("product")):
-            self._why = (
-                f"its preparation takes {needed} products with the operator, about as much as a whole base solve"
-            )
+        each = _WITH_THE_OTHERS * self._prices.of("product")
+        if self.governor.why(self.proposer.name) != "probe":  # a probe measures anew
+            each = max(each, self._prices.of("preparation"))
+        if self._limit.is_too_dear(needed * each):
+            self._why = f"to prepare, with {needed} products by the operator, takes about as long as a whole base solve"
         elif self._asked & (self._asked - 1) == 0 or self.verdict is None:  # at asks 1, 2, 4, 8, ..
             probing = self._probe()
         if not self._why:
             self._start(value)
         self._prepared = pc.seconds - probing
+        self._prices.add("preparation", self._prepared, needed if pc.asked else 0)
         outer, notes["outer"] = self._methods.choose(self._is_fixed())
         count, failure = 0, ""
         if not pc.fault and not self._why:
