@@ -44,6 +44,8 @@ its error is rough, and a Krylov method may take longer from it."""
 _WITH_THE_OTHERS: Final = 2.0
 """Products with the operator that a mode of a coarse space costs, its inner products with all others included."""
 
+_FORGETS: Final = 0.8
+
 
 @dataclass(slots=True)
 class _Attempt:
@@ -114,7 +116,7 @@ class LearnedKrylov:
         self._x, self._r = solver.vector(), solver.vector()
         self._limit: LossLimit | None = None
         self._why = ""
-        self._tolerance = self._prepared = 0.0
+        self._tolerance = self._prepared = self._preparation = 0.0
         self._per_iteration = 0.0
         self._consensus.run(f"surrogate {proposer.name!r}", 0, lambda: proposer.bind(solver))
 
@@ -250,17 +252,17 @@ class LearnedKrylov:
         value = start.copy()
         probing = 0.0
         needed = self.proposer.products_needed if isinstance(self.proposer, CoarseSpace) else 0
-        each = _WITH_THE_OTHERS * self._prices.of("product")
-        if self.governor.why(self.proposer.name) != "probe":  # a probe measures anew
-            each = max(each, self._prices.of("preparation"))
+        each = max(_WITH_THE_OTHERS * self._prices.of("product"), self._preparation)
         if self._limit.is_too_dear(needed * each):
+            self._preparation *= _FORGETS  # so that it is measured anew one day
             self._why = f"to prepare, with {needed} products by the operator, takes about as long as a whole base solve"
         elif self._asked & (self._asked - 1) == 0 or self.verdict is None:  # at asks 1, 2, 4, 8, ..
             probing = self._probe()
         if not self._why:
             self._start(value)
         self._prepared = pc.seconds - probing
-        self._prices.add("preparation", self._prepared, needed if pc.asked else 0)
+        if pc.asked and needed:
+            self._preparation = self._prepared / needed
         outer, notes["outer"] = self._methods.choose(self._is_fixed())
         count, failure = 0, ""
         if not pc.fault and not self._why:
