@@ -28,7 +28,7 @@ def bench(*, quick: bool, seed: int, progress: Callable[[float, str], None] | No
         progress: Called with the share that is done and a sentence; None is quiet.
     """
     told = progress if progress is not None else (lambda share, sentence: None)
-    cells, left_out = cells_of(TARGETS.values())
+    cells, _ = cells_of(TARGETS.values())
     chosen = choice_of(cells) if quick else cells
     outcomes: list[CellOutcome] = []
 
@@ -42,10 +42,18 @@ def bench(*, quick: bool, seed: int, progress: Callable[[float, str], None] | No
     told(1.0 - _LIES_SHARE, "planted lies")
     lies = certified(CERTIFIED_SIZES, 5 if quick else 50, seed)
     estimates = estimated(ESTIMATED_SIZES, 4 if quick else 40, seed)
+    return report_of(outcomes, lies, estimates)
+
+
+def report_of(
+    outcomes: Sequence[CellOutcome], lies: Sequence[dict[str, Any]], estimates: Sequence[dict[str, Any]]
+) -> BenchReport:
+    """Return the report of cells, certified lies and estimated lies that were run, at once or in pieces."""
+    cells, left_out = cells_of(TARGETS.values())
     rows = [asdict(outcome) | {"part": "matrix", "holds": outcome.holds} for outcome in outcomes]
     return BenchReport(
         "faults",
-        {**_matrix(outcomes, len(cells) - len(chosen), left_out), **_lies(outcomes, lies, estimates)},
+        {**_matrix(outcomes, len(cells) - len(outcomes), left_out), **_lies(outcomes, lies, estimates)},
         [*rows, *lies, *estimates],
         {"cells_failed": "== 0", "dead_locks": "== 0", "silent_bad_answers": "== 0"},
         (
