@@ -115,7 +115,10 @@ class Asking:
 
         trial.asked.append(name)
         try:
-            prediction = self._consensus.run(f"surrogate {name!r}", query.step, asked, deadline_seconds=self._deadline)
+            # Every rank takes a fault for a rejection here and goes on, within a library's solve, too: `contained`.
+            prediction = self._consensus.run(
+                f"surrogate {name!r}", query.step, asked, deadline_seconds=self._deadline, contained=True
+            )
         except RankFaultError as fault:
             self.first_faults.setdefault(name, str(fault))
             self._transaction.restore_proposer(proposer)  # it may have stopped half-way, and on one rank only
@@ -161,7 +164,9 @@ class Asking:
 
         consensus = self._consensus
         try:
-            verdict = consensus.run(label, query.step, judged, deadline_seconds=self._deadline, vote=_severity)
+            verdict = consensus.run(
+                label, query.step, judged, deadline_seconds=self._deadline, vote=_severity, contained=True
+            )
         except RankFaultError as fault:
             trial.cost.verify += consensus.seconds
             verdict = self._rejected(str(fault))
@@ -182,7 +187,7 @@ class Asking:
             return check_values(solver.conditioned(query, candidate), query.state, "a start with its conditions")
 
         try:
-            value = self._consensus.run(f"solver {solver.name!r}", query.step, imposed)
+            value = self._consensus.run(f"solver {solver.name!r}", query.step, imposed, contained=True)
         except RankFaultError as fault:
             trial.notes.setdefault("faults", []).append(str(fault))
             value = candidate
@@ -201,7 +206,7 @@ class Asking:
                 return solver.measure(query, candidate).ratio
 
         try:
-            self._consensus.run(f"solver {solver.name!r}", query.step, measured, vote=ratio)
+            self._consensus.run(f"solver {solver.name!r}", query.step, measured, vote=ratio, contained=True)
         except RankFaultError as fault:
             trial.notes.setdefault("faults", []).append(str(fault))
             trial.cost.verify += self._consensus.seconds

@@ -114,6 +114,7 @@ def cosolve_surrogates() -> list[Entry]:
             name="coarse_space",
             summary="corrections over trained modes or past solutions by a Galerkin matrix, for a preconditioner",
             factory="cosolve.plugins.petsc.coarse_space:CoarseSpace",
+            contract="cosolve.plugins.petsc.contract:CoarseSpaceContract",
             options="cosolve.plugins.petsc.options:CoarseSpaceOptions",
             requires=_REQUIRES,
             capabilities=("mpi",),

@@ -12,6 +12,7 @@ from typing import ClassVar
 
 import numpy as np
 from cosolve.core.arrays import Array
+from cosolve.core.domain import Domain
 from cosolve.core.errors import BadInputError, PluginError
 from cosolve.core.prediction import Prediction
 from cosolve.core.query import Query
@@ -52,6 +53,7 @@ class CoarseSpace(Surrogate):
     name: ClassVar[str] = "coarse_space"
     collective: ClassVar[bool] = True
     predict_keeps_memory: ClassVar[bool] = True
+    domain = Domain(dtypes=("float64",))
 
     def __init__(
         self, size: int = 40, basis: Array | None = None, *, trains: bool = False, learns: bool = True

@@ -18,6 +18,7 @@ from cosolve.core.testing import CouplingContract, SolverContract, SurrogateCont
 from cosolve.core.testing.mean_field import RatioVerifier
 from cosolve.plugins.petsc.adaptive_start import AdaptiveStart
 from cosolve.plugins.petsc.base import PetscSolver
+from cosolve.plugins.petsc.coarse_space import CoarseSpace
 from cosolve.plugins.petsc.energy_projection import EnergyProjection
 from cosolve.plugins.petsc.ksp import KspSolver
 from cosolve.plugins.petsc.options import PetscTsOptions
@@ -185,6 +186,14 @@ class AdaptiveStartContract(EnergyProjectionContract):
     def make(self) -> AdaptiveStart:  # type: ignore[override]  # both are what the kit calls a surrogate
         """Return one."""
         return AdaptiveStart(prices={"iteration": 1.0, "space": 0.1})
+
+
+class CoarseSpaceContract(EnergyProjectionContract):
+    """Corrections of residuals of the linear system, from modes that it trains itself."""
+
+    def make(self) -> Surrogate:  # type: ignore[override]  # the same system, another surrogate
+        """Return one."""
+        return CoarseSpace(8, trains=True)
 
 
 class _ChainProblem(Problem):
