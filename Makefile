@@ -4,6 +4,8 @@ PYTHON := .venv/bin/python
 COSOLVE := .venv/bin/cosolve
 SEED ?= 0
 PYTEST_ARGS ?=
+BENCHES ?= overhead time-loop cylinder faults scaling newton linear-guess preconditioner operators operator-cards
+FAMILIES ?= set-cover auctions
 
 # One thread for each rank: spinning threads cost ten times on a shared machine.
 export OMP_NUM_THREADS ?= 1
@@ -45,11 +47,14 @@ lint: setup  ## ruff and mypy strict
 docs: setup  ## the documentation as HTML in docs/_build, warnings are errors
 	@$(PYTHON) -m sphinx -W -q -b html docs docs/_build/html && echo "docs: docs/_build/html/index.html"
 
-bench: setup  ## the benches in their quick form, JSON in runs/bench (SEED=n draws the unseen cases)
+bench: setup  ## every bench in its quick form, JSON in runs/bench (hours; SEED=n draws the unseen cases, BENCHES=... chooses)
 	@mkdir -p runs/bench
-	@$(COSOLVE) bench overhead --quick --seed $(SEED) --json runs/bench/overhead.json
-	@$(COSOLVE) bench cylinder --quick --seed $(SEED) --json runs/bench/cylinder.json
-	@$(COSOLVE) bench time-loop --quick --seed $(SEED) --json runs/bench/time-loop.json
+	@for bench in $(BENCHES); do \
+	  $(COSOLVE) bench $$bench --quick --seed $(SEED) --json runs/bench/$$bench.json || exit; \
+	done
+	@for family in $(FAMILIES); do \
+	  $(COSOLVE) bench branching --family $$family --level easy --quick --seed $(SEED) --json runs/bench/branching-$$family.json || exit; \
+	done
 
 clean:  ## remove the environment, caches and runs
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis docs/_build build runs *.egg-info
