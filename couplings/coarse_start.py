@@ -38,6 +38,8 @@ class CoarseStart(Surrogate):
         surrogate: Proposes on the coarse mesh; bound to the coarse solver, and closed with this proposer.
         level: The coarse mesh; its solver is not closed here.
         iterations: Most iterations of the coarse solver; 0 prolongs the proposal as it is.
+        loose: Tolerance of the coarse iterations, as a multiple of the coarse solver's own: a start need not be
+            better than the coarse mesh is.
         branch: Judges the coarse solution; what it rejects is not proposed. None for no test.
         correction: Proposes the fine solution from the prolonged one: a learned discretisation error. None for none.
         name: Name in records; by default the surrogate's with `_polished`.
@@ -51,11 +53,13 @@ class CoarseStart(Surrogate):
         level: CoarseLevel,
         *,
         iterations: int = 16,
+        loose: float = 1.0,
         branch: Verifier | None = None,
         correction: Surrogate | None = None,
         name: str = "",
     ) -> None:
         self.surrogate, self.level, self.iterations = surrogate, level, iterations
+        self.loose = loose
         self.branch, self.correction = branch, correction
         self.name = name or f"{surrogate.name}_{'polished' if iterations else 'prolonged'}"  # type: ignore[misc]  # one for each object
         self.predict_keeps_memory = all(one.predict_keeps_memory for one in self._within().values())  # type: ignore[misc]  # as those within
@@ -68,7 +72,8 @@ class CoarseStart(Surrogate):
 
     def _predict(self, query: Query) -> Prediction:
         coarse = self.level.solver
-        below = replace(query, state=coarse.initial_state(), history=())
+        context = {**query.context, "tolerance_factor": self.loose}
+        below = replace(query, state=coarse.initial_state(), history=(), context=context)
         value = coarse.conditioned(below, self.surrogate.predict(below).value)
         spent = 0
         if self.iterations:

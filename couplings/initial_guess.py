@@ -160,6 +160,7 @@ def initial_guess(
     path: str | Sequence[str] | Callable[[Query, float], Query] | None = None,
     coarse: CoarseLevel | None = None,
     polish: int = 16,
+    loose: float = 1.0,
     fine_iterations: int = 12,
     branch: Verifier | None = None,
     starts: Sequence[str] = (),
@@ -182,6 +183,7 @@ def initial_guess(
             the query and the share of the path. None leaves the fallback to the solver.
         coarse: A coarser discretisation: proposals are made and polished there, and the fallback begins there.
         polish: Most iterations on the coarse mesh.
+        loose: Tolerance of these, as a multiple of the coarse solver's own.
         fine_iterations: Iterations of a solve from a proposed start, after which the fallback takes over.
         branch: Judges solutions by their branch; None where there is one solution only.
         starts: Names of registered classical proposers that take part, e.g. `["linear_extrapolation", "projection"]`.
@@ -213,7 +215,7 @@ def initial_guess(
     why = whole.unfit("solve", 0.0)
     if why:
         raise BadInputError(f"{why}.")
-    candidates = candidates_of(chosen, coarse, polish=polish, branch=branch)
+    candidates = candidates_of(chosen, coarse, polish=polish, loose=loose, branch=branch)
     folder = None if directory is None else Path(directory)
     further = checked_options(session_options, Session, "initial_guess", inspect.signature(initial_guess).parameters)
     ledger = None if folder is None else Ledger(folder, solver.comm)
@@ -247,6 +249,7 @@ def candidates_of(
     coarse: CoarseLevel | None,
     *,
     polish: int,
+    loose: float = 1.0,
     branch: Verifier | None = None,
     correction: Surrogate | None = None,
 ) -> list[Surrogate]:
@@ -258,7 +261,7 @@ def candidates_of(
     return [
         proposer
         if proposer.is_baseline or isinstance(proposer, CoarseStart | FunctionStart)
-        else CoarseStart(proposer, coarse, iterations=polish, branch=cheap, correction=correction)
+        else CoarseStart(proposer, coarse, iterations=polish, loose=loose, branch=cheap, correction=correction)
         for proposer in proposers
     ]
 
@@ -360,7 +363,8 @@ class InitialGuess(Coupling):
         chosen += _classical(registry, self.options.starts)
         if self.options.join and self.level is None and context.session.mode != "off":
             chosen = joined(registry, context.solver, chosen)
-        return candidates_of(chosen, self.level, polish=self.options.polish, branch=branch, correction=correction)
+        polish, loose = self.options.polish, self.options.loose
+        return candidates_of(chosen, self.level, polish=polish, loose=loose, branch=branch, correction=correction)
 
     def run(self) -> Result:
         """Run all solves (collective); the result's value is that of the last one."""

@@ -31,6 +31,7 @@ class InitialGuessOptions(BaseModel):
         starts: Registered classical proposers that take part in the tournament.
         join: Let proposals join a space of starts instead of competing, where the solver has one (conjugate gradients).
         polish: Most iterations on the problem's coarse mesh from each surrogate's proposal; 0 for none.
+        loose: Tolerance on the coarse mesh, as a multiple of its solver's own.
         fine_iterations: Iterations of a solve from a proposed start, after which the fallback takes over.
         stable: Reject solutions whose Jacobian has negative eigenvalues: they lie on another branch.
         energy: Invariant or quantity of the solver that must not rise from the last answer; empty for no such test.
@@ -45,6 +46,7 @@ class InitialGuessOptions(BaseModel):
     starts: tuple[str, ...] = ()
     join: bool = True
     polish: int = Field(default=16, ge=0)
+    loose: float = Field(default=1.0, ge=1.0)
     fine_iterations: int = Field(default=12, ge=1)
     stable: bool = False
     energy: str = ""

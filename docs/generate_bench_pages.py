@@ -44,6 +44,12 @@ HEADLINES = {
         "speedup_vs_best_classical": "the same, against the best tuned classical rule",
         "ratio_p95": "the same, 95th percentile of its time over the default's",
     },
+    "newton": {
+        "time_ratio_vs_stepping": "large bending from a learned start, CPU time of load stepping over ours",
+        "time_ratio_vs_grid_sequencing": "the same, of grid sequencing over ours",
+        "fine_solves_ratio_vs_stepping": "the same, fine solves of load stepping over ours",
+        "break_even_queries": "solves that repay data and training, against load stepping",
+    },
     "overhead": {
         "overhead_ms_per_step": "cosolve's own time per step, ms",
         "overhead_share_of_10ms": "its share of a step of 10 ms",

@@ -56,8 +56,8 @@ class BareStepping:
         self.snes.setJacobian(self._jacobian, self.matrix)
         solver = self.snes.getKSP()
         solver.setType("preonly")
-        solver.getPC().setType("lu")
-        solver.getPC().setFactorOrdering("nd")
+        solver.getPC().setType("cholesky")
+        solver.getPC().setFactorOrdering("rcm")
         self.tolerance = 0.0
         self.snes.setConvergenceTest(self._converged)
         self.iterations = 0

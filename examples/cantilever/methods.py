@@ -126,7 +126,12 @@ def arc_length(cells: tuple[int, int], settings: Mapping[str, Any]) -> Method:
 
 
 def grid_sequencing(
-    cells: tuple[int, int], levels: int, settings: Mapping[str, Any], reuse: bool, name: str = "grid_sequencing"
+    cells: tuple[int, int],
+    levels: int,
+    settings: Mapping[str, Any],
+    reuse: bool,
+    loose: float = 1.0,
+    name: str = "grid_sequencing",
 ) -> Method:
     """Return grid sequencing from a mesh that is coarser by `levels` halvings.
 
@@ -135,23 +140,26 @@ def grid_sequencing(
         levels: Number of coarser meshes.
         settings: Of the load stepping on the coarsest one.
         reuse: Whether old Jacobians serve on the finer ones.
+        loose: Tolerance of the coarser solutions, as a multiple of the fine one.
         name: As in tables.
     """
-    return _plain(name, sequence(cells, levels, settings, reuse, name))
+    return _plain(name, sequence(cells, levels, settings, reuse, loose, name))
 
 
-def sequence(cells: tuple[int, int], levels: int, settings: Mapping[str, Any], reuse: bool, name: str) -> Solver:
+def sequence(
+    cells: tuple[int, int], levels: int, settings: Mapping[str, Any], reuse: bool, loose: float, name: str
+) -> Solver:
     """Return the solver of `grid_sequencing`."""
     registry = Registry.discover()
     sequencing = registry.load("solver", "grid_sequencing", where="bench")
     fine = form_solver(MPI.COMM_SELF, *cells, prefix=f"{name}_{levels}_", reuse_jacobian=reuse)
     below = (cells[0] // 2, cells[1] // 2)
     if levels > 1:
-        coarse = sequence(below, levels - 1, settings, reuse, f"{name}_below")
+        coarse = sequence(below, levels - 1, settings, reuse, loose, f"{name}_below")
     else:
         coarse = _stepping(form_solver(MPI.COMM_SELF, *below, **_newton(f"{name}_coarse", settings)), settings)
     prolong = Prolongation(innermost(coarse).u.function_space, fine.u.function_space)
-    made: Solver = sequencing(_stepping(fine, settings), coarse, prolong, fine_iterations=20)
+    made: Solver = sequencing(_stepping(fine, settings), coarse, prolong, fine_iterations=20, loose=loose)
     return made
 
 
@@ -159,9 +167,10 @@ def guessed(
     cells: tuple[int, int],
     surrogate: Surrogate,
     correction: Surrogate | None,
-    fallback: tuple[int, Mapping[str, Any], bool],
+    fallback: tuple[int, Mapping[str, Any], bool, float],
     *,
     polish: int = 16,
+    loose: float = 1.0,
     reuse: bool = True,
     name: str = "hybrid",
 ) -> Method:
@@ -171,8 +180,9 @@ def guessed(
         cells: Of the fine mesh.
         surrogate: Proposes on the coarse mesh.
         correction: Adds the discretisation error.
-        fallback: Levels, settings and reuse of the grid sequencing.
+        fallback: Levels, settings, reuse and looseness of the grid sequencing.
         polish: Most iterations on the coarse mesh.
+        loose: Tolerance of these, as a multiple of the fine one.
         reuse: Whether old Jacobians serve.
         name: As in tables.
     """
@@ -185,6 +195,7 @@ def guessed(
         surrogate,
         CoarseLevel(coarse, prolong),
         iterations=polish,
+        loose=loose,
         branch=BranchCheck() if polish else None,
         correction=correction,
     )

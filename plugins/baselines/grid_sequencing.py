@@ -43,7 +43,8 @@ class GridSequencing(ContinuingSolver):
 
     def follow(self, query: Query) -> SolveResult:
         """Solve coarse, prolong, solve fine (collective)."""
-        below = replace(query, state=self.coarse.initial_state(), history=())
+        context = {**query.context, "tolerance_factor": self.options.loose}
+        below = replace(query, state=self.coarse.initial_state(), history=(), context=context)
         found = self.coarse.step(below)
         notes = {"coarse_iterations": found.iterations + int(found.notes.get("coarse_iterations", 0))}
         tried = 0

@@ -126,8 +126,10 @@ class GridSequencingOptions(BaseModel):
 
     Attributes:
         fine_iterations: Iterations on the fine mesh after which the interpolated start has failed.
+        loose: Tolerance of the coarse solution, as a multiple of the solver's own.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     fine_iterations: int = Field(default=12, ge=1)
+    loose: float = Field(default=1.0, ge=1.0)

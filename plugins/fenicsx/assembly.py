@@ -98,6 +98,8 @@ class Assembly:
         self.residual_form = dolfinx.fem.form(form)
         self.jacobian_form = dolfinx.fem.form(bilinear)
         self._u = ghosted(u)
+        # One rank has no ghosts, but asking for them takes time in each residual.
+        self._alone = self.mesh.comm.size == 1
         self._previous = [ghosted(function) for function in self.previous]
         self._work = dolfinx.fem.Function(self.space)
         self.b = ghosted(self._work)
@@ -149,7 +151,8 @@ class Assembly:
     def set_state(self, values: Array) -> None:
         """Give the unknown these owned values, ghosts included."""
         self.u.x.array[: self.n_owned] = values
-        self._u.ghostUpdate(addv=INSERT, mode=FORWARD)
+        if not self._alone:
+            self._u.ghostUpdate(addv=INSERT, mode=FORWARD)
 
     def set_previous(self, values: Array) -> None:
         """Give all previous states these owned values, ghosts included."""
@@ -180,7 +183,8 @@ class Assembly:
 
         self._guarded(local)
         # Met by every rank, the faulty one too.
-        self.b.ghostUpdate(addv=ADD, mode=REVERSE)
+        if not self._alone:
+            self.b.ghostUpdate(addv=ADD, mode=REVERSE)
         if lift and self.bcs:
             self._guarded(lambda: dolfinx.fem.petsc.set_bc(self.b, self.bcs, self._u, -1.0))
         values: Array = self._work.x.array[: self.n_owned]

@@ -86,6 +86,8 @@ def element(mesh: Any, family: str, degree: int, shape: tuple[int, ...] = ()) ->
         import basix.ufl
     except ImportError:
         cell = mesh.ufl_cell()
+        # UFL knows discontinuous elements on squares by another name, and says so in a warning.
+        family = "DQ" if family == "DG" and cell.cellname() in ("quadrilateral", "hexahedron") else family
         if shape == ():
             return ufl.FiniteElement(family, cell, degree)
         if len(shape) == 1:
@@ -117,6 +119,12 @@ def cell_dofs(space: Any) -> npt.NDArray[np.int32]:
     """
     dofs = space.dofmap.list
     return np.asarray(dofs.array if hasattr(dofs, "array") else dofs, dtype=np.int32).reshape(-1)
+
+
+def degree_of(space: Any) -> int:
+    """Return the degree of the element of a space (not collective)."""
+    degree = space.ufl_element().degree
+    return int(degree() if callable(degree) else degree)
 
 
 def original_cells(mesh: Any) -> npt.NDArray[np.int64]:

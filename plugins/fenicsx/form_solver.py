@@ -27,6 +27,9 @@ from cosolve.plugins.fenicsx.reference import PerBlock, Reference, ReferenceNorm
 
 logger = logging.getLogger(__name__)
 
+_NEAR = 1e-3
+"""Relative distance within which the signs of a Jacobian's eigenvalues are taken from the next one."""
+
 
 class FormSolver(Solver):
     """Solves `F(u; v) = 0` for one step or a steady state, and measures any candidate by the same residual.
@@ -168,6 +171,7 @@ class FormSolver(Solver):
             # All went well: what was made is freed by `close`, not here.
             self._made = made.pop_all()
         self._measured: tuple[Query, Array, Array] | None = None
+        self._factorised: Query | None = None
 
     def __enter__(self) -> FormSolver:
         return self
@@ -238,7 +242,9 @@ class FormSolver(Solver):
         if self._measured is not None and self._measured[0] is query and self._measured[1] is start:
             known = self._measured[2]
         tolerances = self.tolerances(query)
+        jacobians = self.newton.jacobians
         result = self.newton.solve(start, tolerances, dt=query.dt, max_iterations=max_iterations, known_residual=known)
+        self._factorised = query if self.newton.jacobians > jacobians else None
         if result.converged:
             self.assembly.set_state(result.value)
             return result
@@ -302,11 +308,26 @@ class FormSolver(Solver):
         return self.assembly.with_boundary_values(candidate)
 
     def negative_directions(self, query: Query, state: Array) -> int:
-        """Return the number of negative eigenvalues of the Jacobian at `state`, taken as symmetric (collective)."""
+        """Return the number of negative eigenvalues of the Jacobian at `state`, taken as symmetric (collective).
+
+        Where the last solve was one of `query` and its last Cholesky factors, of a state less than a thousandth away,
+        have positive pivots, nothing is factorised again.
+        """
         self._meet(query)
+        if self._factorised is query and self._near(state) and self.newton.negative_pivots() == 0:
+            return 0
+        self._factorised = None
+        self.newton.forget()
         self.assembly.load(query)
         self.assembly.assemble_jacobian(state)
         return negative_eigenvalues(self.assembly.matrix)
+
+    def _near(self, state: Array) -> bool:
+        """Return whether the Jacobian in use was assembled near `state` (collective)."""
+        squares = np.array([np.sum((state - self.newton.linearised) ** 2), np.sum(state**2)])
+        total = np.zeros_like(squares)
+        self.comm.Allreduce(squares, total)
+        return bool(total[0] <= _NEAR**2 * total[1])
 
     def _meet(self, query: Query | None = None) -> None:
         """Learn of a rank whose own code failed before PETSc communicates and would wait for it (collective).

@@ -82,6 +82,7 @@ class BasisSurrogate(SharedInference, StoredSurrogate):
         self._order = order_of(base)
         self._comm: Communicator = SerialCommunicator()
         self._rows: Float64 | None = None
+        self._answer = self.network.frozen()
         self._projector: Float64 = np.zeros((0, 0))
 
     # Where the answer lives
@@ -105,6 +106,8 @@ class BasisSurrogate(SharedInference, StoredSurrogate):
         self._comm = comm or SerialCommunicator()
         self.lead(self._comm, self.network)
         self._rows = self.basis.at(coordinates)
+        # Anew, for the case that the weights were moved to other memory since.
+        self._answer = self.network.frozen()
         seen = self._rows[self._state_rows]
         gram = self._sum(seen @ seen.T)
         # On a mesh with fewer points than modes the coefficients are those of least norm.
@@ -124,8 +127,8 @@ class BasisSurrogate(SharedInference, StoredSurrogate):
         if not self._has_history(query):
             return Prediction(extrapolated(query, self._order).astype(query.state.dtype), notes={"base_only": True})
         state, change = self._coefficients(query, rows)
-        features = torch.from_numpy(self._features(query, state, change))
-        members = self.inferred(lambda: self._members(features))
+        features = self._features(query, state, change)
+        members = self.inferred(lambda: self._answer(features))
         # One product with all rows: it reads the basis once, which is what a proposal costs.
         weight = np.zeros(self.basis.size)
         weight[self._answer_rows] = members.mean(axis=0)
@@ -140,10 +143,6 @@ class BasisSurrogate(SharedInference, StoredSurrogate):
         if len(members) > 1:
             uncertainty = float(np.linalg.norm(members.std(axis=0, ddof=1))) / self.scale
         return Prediction(value.astype(query.state.dtype, copy=False), uncertainty=uncertainty)
-
-    def _members(self, features: torch.Tensor) -> Float64:
-        with torch.inference_mode():
-            return np.asarray(self.network.members(features).numpy(), dtype=np.float64)
 
     def _has_history(self, query: Query) -> bool:
         return len(query.history) >= max(self._order, 1 if self.features.history_modes else 0)

@@ -21,6 +21,7 @@ from cosolve.plugins.pytorch.features import FeatureMap
 from cosolve.plugins.pytorch.fit import FitSettings, fit_network
 from cosolve.plugins.pytorch.options import BasisOptions
 from cosolve.plugins.pytorch.placement import limit_threads
+from cosolve.plugins.pytorch.tangents import Tangents, tangent_samples, with_tangents
 
 Float64 = npt.NDArray[np.float64]
 
@@ -30,6 +31,7 @@ def train_basis_surrogate(
     coordinates: Array,
     options: BasisOptions,
     *,
+    tangents: Sequence[Tangents] = (),
     seed: int = 0,
     seconds: float = float("inf"),
     progress: Callable[[float, str], None] | None = None,
@@ -40,6 +42,7 @@ def train_basis_surrogate(
         data: Training and validation runs; their states follow `coordinates`.
         coordinates: Where the values of the states live, shape `(n, d)`; see `Solver.coordinates`.
         options: Sizes, features and the fit.
+        tangents: Derivatives of the training runs, which have one step each; none by default.
         seed: Of the networks' first weights and of the order of the samples.
         seconds: CPU seconds that the fit may take.
         progress: Told what is done.
@@ -82,39 +85,50 @@ def train_basis_surrogate(
     quadratic = (first, min(options.quadratic_modes, options.state_modes))
     network = CoefficientNetwork(features.size, len(modes), options.width, options.depth, options.ensemble, quadratic)
     network.fit_linear(training[0], training[1], options.ridge)
+    if tangents and quadratic[1]:
+        raise BadInputError("derivatives are learned without products of coefficients: leave out `quadratic_modes`")
+    if tangents and len(tangents) != len(training[0]):
+        raise BadInputError(f"there are {len(tangents)} tangents for {len(training[0])} training steps")
     scale = network.outputs.scale
-    importance = (scale / scale.max()) ** options.weight_power / scale
+    importance = network.rest.scale * (scale / scale.max()) ** options.weight_power
+    samples: tuple[torch.Tensor, ...] = network.to_learn(*training)
+    unseen: tuple[torch.Tensor, ...] = network.to_learn(*validation)
+    if tangents:
+        to_state = least_squares(functions[1 : 1 + seen])
+        derived = tangent_samples(tangents, features, to_state, projector, options.base)
+        samples = (samples[0], *network.slopes_to_learn(*derived), samples[1])
+    precision = torch.float32 if options.single else torch.float64
+    samples, unseen = (tuple(part.to(precision) for part in parts) for parts in (samples, unseen))
+    network.networks.to(precision)
+    importance = importance.to(precision)
 
     def loss(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-        squares: torch.Tensor = ((output - target) * importance) ** 2
-        return squares.mean()
+        # With derivatives there are two parts: the answer, and the error of its derivative.
+        found, slopes = (output[0], output[1]) if output.ndim > target.ndim else (output, None)
+        squares: torch.Tensor = ((found - target) * importance) ** 2
+        mean = squares.mean()
+        return mean if slopes is None else mean + options.tangent_weight * ((slopes * importance) ** 2).mean()
 
     epochs = 0
-    for member, single in enumerate(network.networks):
+    for member, single in enumerate(network.small()):
         # Each member learns alone, so that their spread tells something.
-        def answer(inputs: torch.Tensor, single: torch.nn.Module = single) -> torch.Tensor:
-            standard = network.inputs(network.with_products(inputs))
-            result: torch.Tensor = network.outputs.inverse(
-                network.linear(standard) + network.rest.inverse(single(standard))
-            )
-            return result
-
         share = 1.0 / options.ensemble
         result = fit_network(
             single,
-            training,
-            validation,
+            samples,
+            unseen,
             FitSettings(
                 epochs=options.epochs,
                 batch=options.batch,
                 learning_rate=options.learning_rate,
                 optimiser=options.optimiser,
                 clip=options.clip,
+                schedule=options.schedule,
                 polish=options.polish,
                 seed=seed + member,
                 seconds=seconds * share,
             ),
-            forward=answer,
+            forward=with_tangents(single, seed + member) if tangents else single,
             loss=loss,
             progress=None if progress is None else _part(progress, member * share, share),
         )

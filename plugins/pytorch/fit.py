@@ -30,6 +30,8 @@ class FitSettings:
         batch: Samples in a batch.
         learning_rate: At the start; halved whenever the validation loss stood still for `patience` epochs. Lion wants
             a third to a tenth of AdamW's.
+        schedule: `halve` as above, or `cosine`: rising over the first twentieth of the epochs, falling to zero over the
+            rest of them.
         patience: See `learning_rate`.
         halvings: After so many halvings the fit stops.
         weight_decay: Decoupled weight decay.
@@ -43,6 +45,7 @@ class FitSettings:
     epochs: int = 2000
     batch: int = 256
     learning_rate: float = 2e-3
+    schedule: Literal["halve", "cosine"] = "halve"
     patience: int = 25
     halvings: int = 7
     weight_decay: float = 0.0
@@ -135,6 +138,10 @@ def fit_network(
             "Look for NaN in the training runs, or for a feature of huge size."
         )
     for epoch in range(1, settings.epochs + 1) if settings.optimiser != "lbfgs" else ():
+        if settings.schedule == "cosine":
+            done = (epoch - 1) / settings.epochs
+            for group in optimiser.param_groups:
+                group["lr"] = rate * min(20.0 * done + 0.1, 1.0) * 0.5 * (1.0 + math.cos(math.pi * done))
         network.train()
         finite = True
         order = torch.randperm(count, generator=generator).to(training[-1].device)
@@ -163,7 +170,7 @@ def fit_network(
             optimiser = _optimiser(network, settings, rate)
         elif current < best * (1.0 - 1e-4):
             best, best_weights, best_epoch = current, _weights(network), epoch
-        elif epoch - best_epoch >= settings.patience:
+        elif settings.schedule == "halve" and epoch - best_epoch >= settings.patience:
             halvings, best_epoch = halvings + 1, epoch
             network.load_state_dict(best_weights)
             for group in optimiser.param_groups:

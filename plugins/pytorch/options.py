@@ -62,6 +62,9 @@ class BasisOptions(Options):
         learning_rate: Halved where the validation error stands still; Lion wants a third to a tenth of AdamW's.
         optimiser: `adamw`, `lion`, or `lbfgs`, which takes all steps at once.
         clip: Largest norm of the gradient.
+        schedule: `halve` as just said, or `cosine`: falling to zero over all epochs, which suits a short fit.
+        tangent_weight: Weight of the derivatives in the loss, where the training has them.
+        single: Whether the networks are fitted in single precision: faster, and enough for most.
         batch: Steps in a batch.
         ridge: Regularisation of the linear part, relative to the variance of the features.
         polish: Rounds of L-BFGS after Adam.
@@ -87,6 +90,9 @@ class BasisOptions(Options):
     learning_rate: float = Field(default=2e-3, gt=0.0)
     optimiser: Literal["adamw", "lion", "lbfgs"] = "adamw"
     clip: float = Field(default=10.0, gt=0.0)
+    schedule: Literal["halve", "cosine"] = "halve"
+    tangent_weight: float = Field(default=0.5, ge=0.0)
+    single: bool = False
     batch: int = Field(default=256, ge=1)
     ridge: float = Field(default=1e-8, ge=0.0)
     polish: int = Field(default=0, ge=0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,11 +19,12 @@ from cosolve.examples.cantilever.bare import BareStepping
 from cosolve.examples.cantilever.bench import MODEL, STEPPING, TARGETS, _models, summary
 from cosolve.examples.cantilever.options import LARGEST, STRENGTH, TRACTION, CantileverOptions, draw
 from cosolve.examples.cantilever.plate import plate_mesh, plate_solver
+from cosolve.examples.cantilever.plate_bench import measure_plate
 from cosolve.examples.cantilever.problem import CantileverProblem, coarse_of, form_solver, grown, innermost
 from cosolve.plugins.baselines.pod_gp import PodGaussianProcess
 from mpi4py import MPI
 
-STEPS = {"first_step": 0.1, "shrink": 0.5, **STEPPING[1]}
+STEPS: dict[str, Any] = {"first_step": 0.1, "shrink": 0.5, **STEPPING[1]}
 SMALL = (20, 4)
 
 
@@ -129,7 +131,7 @@ def test_the_jacobian_at_rest_has_no_negative_eigenvalue_and_under_compression_i
 def test_the_shipped_models_start_unseen_beams() -> None:
     surrogate, correction = _models()
     assert sum(path.stat().st_size for path in MODEL.parent.glob("*.safetensors")) <= 2e6
-    hybrid = methods.guessed((80, 16), surrogate, correction, (1, STEPS, True), polish=16)
+    hybrid = methods.guessed((80, 16), surrogate, correction, (1, STEPS, True, 1.0), polish=16)
     slow = methods.load_stepping((80, 16), STEPS)
     sources = []
     for index in range(3):
@@ -181,6 +183,13 @@ def test_the_plate_without_a_coarse_mesh_skips_its_load_stepping() -> None:
     assert after <= 0.6 * before
 
 
+def test_plates_are_measured_from_solutions_of_their_own_mesh() -> None:
+    metrics = measure_plate(5, 3, [STEPS], paths=60)
+    assert metrics["plate_success_rate"] == 1.0
+    assert metrics["plate_training_seconds"] > 0.0
+    assert metrics["plate_time_ratio_vs_stepping"] > 0.5
+
+
 def test_the_summary_charges_failures_and_training() -> None:
     class Card:
         cost_data_seconds, cost_training_seconds = 6.0, 3.0
@@ -196,8 +205,10 @@ def test_the_summary_charges_failures_and_training() -> None:
 
     good = {"seconds": 0.1, "fine_solves": 2, "factorisations": 1, "right": True, "source": "hybrid+solve"}
     lost = {"seconds": 0.3, "fine_solves": 4, "factorisations": 2, "right": True, "source": "solver"}
-    metrics = summary([case(good), case(lost)], names, Model(), None)  # type: ignore[arg-type]  # stand-ins
-    assert metrics["fine_solves_ratio_vs_stepping"] == pytest.approx(10.0)
+    metrics = summary([case(good), case(lost)], names, Model(), None, 0.5)  # type: ignore[arg-type]  # stand-ins
+    assert metrics["linear_solves_ratio_vs_stepping"] == pytest.approx(30.0 / 3.0)
+    assert metrics["factorisations_ratio_vs_stepping"] == pytest.approx(30.0 / 1.5)
+    assert metrics["fine_solves_ratio_vs_stepping"] == pytest.approx(30.0 / 2.25)
     assert metrics["time_ratio_vs_stepping"] == pytest.approx(5.0)
     assert (metrics["success_rate"], metrics["success_rate_before_fallback"]) == (1.0, 0.5)
     assert metrics["break_even_queries"] == np.ceil(9.0 / 0.8)

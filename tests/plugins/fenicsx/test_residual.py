@@ -6,6 +6,7 @@ import ufl
 from cosolve.core.errors import BadInputError
 from cosolve.core.query import Query
 from cosolve.plugins.fenicsx import FormSolver, compat
+from cosolve.plugins.fenicsx.sensitivities import sensitivities
 from dolfinx import fem
 from form_problems import boundary_dofs, heat, march, poisson
 from mpi4py import MPI
@@ -151,3 +152,31 @@ def test_zeros_of_a_boundary_are_measured_by_the_size_of_the_field_inside() -> N
         assert measured.norms["boundary"] / measured.tolerances["boundary"] == pytest.approx(2.0, rel=1e-9)
         zero = Query(np.zeros_like(state), 0.0, 0.01)
         assert solver.measure(zero, zero.state).tolerances["boundary"] == pytest.approx(1e-4 * np.sqrt(len(fixed)))
+
+
+@pytest.mark.mpi
+def test_sensitivities_are_the_derivatives_of_the_solution() -> None:
+    domain = compat.create_unit_square(MPI.COMM_WORLD, 6, 6)
+    space = compat.function_space(domain, ("Lagrange", 1))
+    u, v = fem.Function(space), ufl.TestFunction(space)
+    source, stiffness = fem.Constant(domain, 1.0), fem.Constant(domain, np.array([1.0, 0.5]))
+    form = (stiffness[0] + stiffness[1] * u**2) * ufl.inner(ufl.grad(u), ufl.grad(v)) * ufl.dx - source * v * ufl.dx
+    bc = fem.dirichletbc(0.0, boundary_dofs(space), space)
+    parameters = {"source": source, "stiffness": stiffness}
+    with FormSolver(form, u, bcs=[bc], parameters=parameters, rtol=1e-12, prefix="sensitive_") as solver:
+
+        def solved(load: float, first: float) -> np.ndarray:
+            result = solver.solve(parameters={"source": load, "stiffness": np.array([first, 0.5])})
+            assert result.converged
+            return result.value
+
+        base = {"source": 2.0, "stiffness": np.array([1.0, 0.5])}
+        query = Query(solver.initial_state(), parameters=base, transaction="solve")
+        directions = [{"source": 1.0}, {"stiffness": np.array([1.0, 0.0])}]
+        found = sensitivities(solver, query, solved(2.0, 1.0), directions)
+        step = 1e-4
+        expected = [
+            (solved(2.0 + step, 1.0) - solved(2.0 - step, 1.0)) / (2.0 * step),
+            (solved(2.0, 1.0 + step) - solved(2.0, 1.0 - step)) / (2.0 * step),
+        ]
+    np.testing.assert_allclose(found, expected, atol=1e-5)

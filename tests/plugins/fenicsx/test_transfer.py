@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from cosolve.core.errors import BadInputError
 from cosolve.plugins.fenicsx import compat, interpolate
-from cosolve.plugins.fenicsx.transfer import evaluate
+from cosolve.plugins.fenicsx.transfer import Prolongation, evaluate
 from dolfinx import fem, mesh
 from mpi4py import MPI
 
@@ -58,3 +58,17 @@ def test_a_mesh_of_another_dimension_works_too() -> None:
     source.interpolate(lambda x: 2.0 * x[0] + 1.0)
     target = interpolate(source, compat.function_space(other, ("Lagrange", 1)))
     assert np.allclose(target.x.array, 2.0 * target.function_space.tabulate_dof_coordinates()[:, 0] + 1.0)
+
+
+@pytest.mark.mpi
+@pytest.mark.parametrize(("degree", "shape"), [(1, (2,)), (2, ()), (3, (2,))])
+def test_a_prolongation_does_what_interpolation_does(degree: int, shape: tuple[int, ...]) -> None:
+    source_space, target_space = spaces(degree, shape)
+    source = fem.Function(source_space)
+    wave = (lambda x: np.sin(3.0 * x[0] + x[1])) if not shape else (lambda x: np.stack([np.sin(3.0 * x[0]), x[1] ** 4]))
+    source.interpolate(wave)
+    owned = source_space.dofmap.index_map.size_local * source_space.dofmap.index_map_bs
+    prolong = Prolongation(source_space, target_space)
+    found = prolong(source.x.array[:owned].copy())
+    prolong.close()
+    assert np.allclose(found, interpolate(source, target_space).x.array[: len(found)], atol=1e-12)
