@@ -31,6 +31,8 @@ def cosolve_couplings() -> list[Entry]:
             name="preconditioner",
             summary="a surrogate betters the preconditioner of each linear solve; the true residual ends it",
             factory="cosolve.couplings.preconditioner:Preconditioner",
+            contract="cosolve.plugins.petsc.contract:PreconditionerContract",
+            requires=("petsc4py", "mpi4py"),
             options="cosolve.couplings.options:PreconditionerOptions",
             capabilities=("certified", "mpi"),
         ),

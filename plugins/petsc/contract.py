@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 from cosolve.core.arrays import Array
-from cosolve.core.coupling import CouplingContext
+from cosolve.core.coupling import Coupling, CouplingContext
 from cosolve.core.governor import Governor
 from cosolve.core.problem import Problem
 from cosolve.core.query import Query
+from cosolve.core.registry import Registry
 from cosolve.core.session import Session
 from cosolve.core.solver import Solver
 from cosolve.core.surrogate import Surrogate
@@ -229,6 +230,22 @@ class PetscTsContract(CouplingContract):
             session, solver, surrogates, verifier, problem=_ChainProblem(), settings=PetscTsOptions()
         )
         return PetscTs(context)
+
+
+class PreconditionerContract(CouplingContract):
+    """Corrections that go wrong inside the user's own KSP; its true residual ends the solve."""
+
+    rank_rtol = 1e-7
+
+    def make(self, surrogates: list[Surrogate]) -> Coupling:
+        """Return the coupling with these surrogates."""
+        kit = KspContract()
+        kit.empty_rank, kit.only_this_rank = self.empty_rank, self.only_this_rank
+        solver = kit.make()
+        session = Session(solver, RatioVerifier(), mode="correct" if surrogates else "off", governor=Governor("off"))
+        kind = Registry.discover().load("coupling", "preconditioner", where="check-plugin")
+        coupling: Coupling = kind(CouplingContext(session, solver, surrogates, None))
+        return coupling
 
 
 def _communicator(alone: bool) -> Any:
