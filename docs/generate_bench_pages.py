@@ -54,6 +54,10 @@ HEADLINES = {
         "overhead_ms_per_step": "cosolve's own time per step, ms",
         "overhead_share_of_10ms": "its share of a step of 10 ms",
     },
+    "linear-guess": {
+        "worst_regret": "sequences of multigrid solves: CPU time over the best fixed classical start's, worst of four",
+        "energy_above_projection": "the same: starts that a surrogate made worse in the energy norm",
+    },
     "cylinder": {
         "cost_ratio_vs_classical": "flow past a cylinder, where no surrogate pays: CPU time over the classical run's",
         "accepted_bad": "accepted steps whose residual is above the tolerance",
