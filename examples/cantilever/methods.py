@@ -16,7 +16,7 @@ from cosolve.core.solver import Solver
 from cosolve.core.surrogate import Surrogate
 from cosolve.couplings.branch_check import BranchCheck
 from cosolve.couplings.coarse_start import CoarseLevel, CoarseStart
-from cosolve.couplings.initial_guess import GuessedSolves
+from cosolve.couplings.guessed_solves import GuessedSolves
 from cosolve.examples.cantilever.problem import SERIAL, coarse_of, form_solver, grown, innermost
 from cosolve.plugins.fenicsx import FormSolver, Prolongation
 from mpi4py import MPI

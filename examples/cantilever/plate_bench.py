@@ -17,7 +17,7 @@ from cosolve.core.governor import Governor
 from cosolve.core.query import Query
 from cosolve.core.registry import Registry
 from cosolve.core.session import Session
-from cosolve.couplings.initial_guess import GuessedSolves
+from cosolve.couplings.guessed_solves import GuessedSolves
 from cosolve.examples.cantilever.plate import plate_solver
 from cosolve.examples.cantilever.problem import SERIAL
 from cosolve.plugins.baselines.pod_gp import PodGaussianProcess

@@ -13,7 +13,7 @@ from cosolve.core.arrays import Array
 from cosolve.core.governor import Governor
 from cosolve.core.query import Query
 from cosolve.core.session import Session
-from cosolve.couplings.initial_guess import FunctionStart, GuessedSolves
+from cosolve.couplings.guessed_solves import FunctionStart, GuessedSolves
 from cosolve.examples.operators.tasks import Equations, Fields
 
 Errors = npt.NDArray[np.float64]
