@@ -58,6 +58,7 @@ SLOW = {
     "docs/tutorial/embedded.md": "installs cosolve and runs the embedded demo",
     "docs/tutorial/first_hybrid_run.md": "runs the plate twice, once on two ranks",
     "docs/how-to/run_under_mpi.md": "three jobs, one of them on four ranks",
+    "docs/how-to/compare_operators.md": "trains five networks",
     "docs/how-to/train_a_model.md": "generates data and trains",
 }
 """Pages whose commands take long, and why; those of the benches are slow, too, see `is_slow`."""
