@@ -20,6 +20,7 @@ _OWN_LONG: Final = frozenset(
         "check",
         "data",
         "embedded",
+        "from-ledger",
         "grade",
         "help",
         "instances",

@@ -151,6 +151,7 @@ def cosolve_surrogates() -> Iterable[Entry]:
             name="vcycle",
             summary="one V-cycle with learned stencils: corrections of residuals, for the coupling preconditioner",
             factory=f"{_HERE}.operators.vcycle:VCycleSurrogate",
+            contract=f"{_HERE}.contract:VCycleContract",
             requires=("torch",),
             capabilities=("stored", "mpi"),
         ),

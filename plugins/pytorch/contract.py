@@ -26,6 +26,7 @@ from cosolve.plugins.pytorch.operators.mgno import MgNOSurrogate
 from cosolve.plugins.pytorch.operators.multionet import MultiONet, MultiONetSurrogate
 from cosolve.plugins.pytorch.operators.sinenet import SineNetSurrogate
 from cosolve.plugins.pytorch.operators.unet import UNetSurrogate
+from cosolve.plugins.pytorch.operators.vcycle import VCycleSurrogate
 from cosolve.plugins.pytorch.options import BasisOptions
 from torch import nn
 
@@ -153,6 +154,18 @@ class MgNOContract(GridContract):
     """Linear maps by V-cycles."""
 
     kind, network = MgNOSurrogate, {"width": 4, "layers": 1, "levels": 2}
+
+
+class VCycleContract(GridContract):
+    """One V-cycle with the stencils of the textbook; the state stands for a residual."""
+
+    kind, network = VCycleSurrogate, {}
+
+    def make(self) -> GridSurrogate:
+        """Return one placed where the values live."""
+        surrogate = VCycleSurrogate.make((0.0, 0.0), (9.0, 3.0), double=True, levels=2)
+        surrogate.place(self.solver().coordinates(), self.comm)
+        return surrogate
 
 
 class SineNetContract(GridContract):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from pathlib import Path
 
@@ -78,7 +79,8 @@ def test_communicators_are_freed(comm: Communicator, shared_path: Path) -> None:
         assert np.isfinite(value).all()
 
     once()
+    gc.collect()  # what earlier tests left behind may go at any time, and make room below
     before = number()
     for _ in range(5):
         once()
-    assert number() == before
+    assert number() <= before

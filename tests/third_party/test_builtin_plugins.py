@@ -10,7 +10,7 @@ from cosolve.core.testing.checking import Finding, failed, kit_of
 from cosolve.core.testing.contract import Contract
 from cosolve.core.testing.ranks import MOST_RANKS, launcher
 
-CALLS, EXAMPLES = 24, 6
+CALLS, EXAMPLES = 64, 6
 """Calls of each check of memory and questions that are drawn, in the fast form; the slow one takes the kits' own."""
 
 BUILT_IN = (

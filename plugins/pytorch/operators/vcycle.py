@@ -157,9 +157,9 @@ class VCycleSurrogate(GridSurrogate):
 
     def _predict(self, query: Query) -> Prediction:
         if not self.scale_by:
-            return Prediction(self._corrected(query.state))
+            return Prediction(self._corrected(query.state).astype(query.state.dtype, copy=False))
         root = np.sqrt(query.parameters[self.scale_by])
-        return Prediction(self._corrected(query.state / root) / root)
+        return Prediction((self._corrected(query.state / root) / root).astype(query.state.dtype, copy=False))
 
     def _corrected(self, residual: Array) -> Array:
         field = torch.from_numpy(self._whole(residual)).to(dtype=self.dtype, device=self.device)
